@@ -1,0 +1,111 @@
+"""Alembic's environment. The care that a live database needs is in app.db.migrator; this file ties the two together.
+
+It runs for the `alembic` command and for our own verbs. These hand it, in the configuration's attributes: `url`, `budget`
+and `say` (where progress goes).
+"""
+
+from __future__ import annotations
+
+from logging.config import fileConfig
+from typing import TYPE_CHECKING, Any
+
+from alembic import command, context
+from alembic.util import CommandError
+
+import app.models  # noqa: F401 - registers every table on Base
+from app.core.config import settings
+from app.db import catalog, chain, errors
+from app.db.base import Base
+from app.db.command import note
+from app.db.connect import direct, parse_url
+from app.db.migrator import APPLICATION, Budget, acting_role, migrate_under_budget, reached
+
+if TYPE_CHECKING:
+    from alembic.operations import MigrationScript
+    from alembic.runtime.migration import MigrationContext, MigrationInfo
+    from sqlalchemy import URL, Connection
+
+config = context.config
+url: URL = config.attributes.get("url") or parse_url(settings.MIGRATOR_DATABASE_URL)
+say = config.attributes.get("say", note)
+typed = getattr(config.cmd_opts, "cmd", (None,))[0]
+"""The function behind the `alembic` command that somebody typed; None when our own code runs this."""
+
+
+def run_offline() -> None:
+    """Prints the SQL (`alembic upgrade --sql`)."""
+    context.configure(url=url, literal_binds=True, transaction_per_migration=True, on_version_apply=record_release)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_online() -> None:
+    """Runs the command under the migrator's lock and budget, then asks a fresh connection whether it is really there."""
+    with direct(url, APPLICATION) as connection:
+        if typed is not command.stamp:
+            chain.position(connection)
+    budget = config.attributes.get("budget") or Budget(
+        settings.LOCK_TIMEOUT_MS, settings.MIGRATION_STATEMENT_TIMEOUT_MS
+    )
+    expected: list[str] = []
+
+    def step(connection: Connection) -> None:
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            transaction_per_migration=True,
+            compare_server_default=True,
+            on_version_apply=[
+                record_release,
+                lambda heads, **_: expected.__setitem__(slice(None), [", ".join(heads) or "none"]),
+            ],
+            process_revision_directives=prepare_revision,
+            template_args={"oldest_release": chain.head().oldest_release},
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+
+    migrate_under_budget(url, step, budget, say, role=acting_role(url))
+    found = reached(url)
+    if expected and found != expected[0]:
+        raise errors.NotPersisted(expected[0], found)
+
+
+def record_release(*, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: Any) -> None:  # noqa: ANN401
+    """Keeps the row of schema_release at the reached revision's `oldest_release`, in the revision's own transaction."""
+    revision = chain.known(next(iter(heads), ""))
+    if revision and chain.records_release(revision):
+        ctx.execute(f"UPDATE schema_release SET oldest_release = '{revision.oldest_release}'")
+    if not context.is_offline_mode():
+        say(f"{'to' if step.is_upgrade else 'back to'} {revision or 'an empty database'}")
+
+
+def prepare_revision(ctx: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
+    """Numbers a new revision; refuses to compare the models with anything but the schema of the database's own revision."""
+    stands_at = chain.head()
+    if ctx.connection is not None and config.attributes.get(
+        "autogenerate", getattr(config.cmd_opts, "autogenerate", False)
+    ):
+        found = chain.position(ctx.connection)
+        kept = catalog.recorded(found.id) if found else {}
+        changes = catalog.compare(kept or {}, catalog.read_catalog(ctx.connection))
+        if changes or found != stands_at:
+            raise errors.SchemaUnmatched(
+                found.id if found else "an empty database", [str(change) for change in changes]
+            )
+    directives[0].rev_id = f"{int(stands_at.id) + 1:04d}"
+    if typed is None and config.attributes.get("autogenerate") and directives[0].upgrade_ops.is_empty():
+        directives.clear()
+
+
+if typed and config.config_file_name:
+    fileConfig(config.config_file_name, disable_existing_loggers=False)
+try:
+    if context.is_offline_mode():
+        run_offline()
+    else:
+        run_online()
+except errors.DbError as error:
+    if typed is None:
+        raise
+    raise CommandError(f"{error.what}\n{error.hint}") from error

@@ -1,0 +1,1 @@
+"""The OpenTranscribe backend: API, workers, migrations and tools on one database layer."""

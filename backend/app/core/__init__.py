@@ -1,0 +1,1 @@
+"""Settings, logging and security: what every part needs and nothing above it."""

@@ -1,0 +1,150 @@
+"""The application's settings, and the only place that reads the environment.
+
+Each setting is an environment variable of the same name. A password doesn't belong in one: name a file instead
+(`DATABASE_PASSWORD_FILE`), which is how containers get their secrets.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.db import connect, errors
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+VERSION_FILE = CHECKOUT / "VERSION"
+
+_POOL_DEFAULTS = {"DB_POOL_SIZE": 20, "DB_MAX_OVERFLOW": 30, "DB_POOL_PRE_PING": True}
+_POOL_DEFAULTS_BEHIND_POOLER = {"DB_POOL_SIZE": 5, "DB_MAX_OVERFLOW": 10, "DB_POOL_PRE_PING": False}
+
+Milliseconds = Annotated[int, Field(ge=0)]
+Seconds = Annotated[int, Field(ge=0)]
+
+
+def _database_url(text: str) -> str:
+    if not text:
+        return text
+    try:
+        url = connect.parse_url(text)
+    except errors.BadInput as error:
+        raise ValueError(f"{error.what}; {error.hint}") from None
+    return url.render_as_string(hide_password=False)
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+
+
+class Settings(BaseSettings):
+    """All settings; frozen. Upper case as OpenTranscribe's code knows them."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+    DATABASE_URL: DatabaseUrl = Field(
+        "postgresql+psycopg2://app_rw@127.0.0.1:5432/opentranscribe",
+        repr=False,
+        description="the pooled way to the database: API and workers, role app_rw",
+    )
+    DATABASE_PASSWORD_FILE: Path | None = Field(None, description="holds the password, if DATABASE_URL has none")
+    MIGRATOR_DATABASE_URL: DatabaseUrl = Field(
+        "", repr=False, description="the direct way: migrations and checks, role app_migrator; default: DATABASE_URL"
+    )
+    MIGRATOR_PASSWORD_FILE: Path | None = Field(
+        None, description="holds the password, if MIGRATOR_DATABASE_URL has none"
+    )
+    APPLICATION_NAME: str = Field("opentr-app", max_length=63, description="how the server's views name our sessions")
+
+    DB_BEHIND_POOLER: bool = Field(
+        default=False, description="DATABASE_URL is a PgBouncer's: a small pool without pings"
+    )
+    DB_POOL_SIZE: int = Field(20, ge=1, description="connections that stay open in each process; 5 behind a pooler")
+    DB_MAX_OVERFLOW: int = Field(30, ge=0, description="further ones while they are needed; 10 behind a pooler")
+    DB_POOL_PRE_PING: bool = Field(default=True, description="ask a connection before using it; off behind a pooler")
+    DB_POOL_RECYCLE_SECONDS: Seconds = Field(3600, description="age at which a connection is replaced")
+    DB_POOL_TIMEOUT_SECONDS: Seconds = Field(30, description="how long to wait for a free connection")
+    DB_SLOW_STATEMENT_MS: Milliseconds = Field(500, description="statements that take this long are logged; 0: none")
+
+    LOCK_TIMEOUT_MS: Milliseconds = Field(2000, description="how long a migration waits for a lock, each time")
+    MIGRATION_STATEMENT_TIMEOUT_MS: Milliseconds = Field(
+        600_000, description="longest statement of a migration; building an index has this limit too; 0: none"
+    )
+
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="least level logged"
+    )
+    LOG_FORMAT: Literal["json", "text"] = Field("json", description="json: one object a line, for machines")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pool_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The pool's defaults depend on what is at the other end."""
+        behind = str(given.get("DB_BEHIND_POOLER", "")).lower() in ("1", "true", "yes", "on", "y", "t")
+        return (_POOL_DEFAULTS_BEHIND_POOLER if behind else _POOL_DEFAULTS) | given
+
+    @field_validator("LOG_LEVEL", "LOG_FORMAT", mode="before")
+    @classmethod
+    def _any_case(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        return value.upper() if info.field_name == "LOG_LEVEL" else value.lower()
+
+    @model_validator(mode="after")
+    def _complete_urls(self) -> Self:
+        """Fills in what the URLs lack: passwords from their files, the migrator's address from the application's."""
+        migrator_url = self.MIGRATOR_DATABASE_URL or self.DATABASE_URL
+        migrator_file = self.MIGRATOR_PASSWORD_FILE or (
+            None if self.MIGRATOR_DATABASE_URL else self.DATABASE_PASSWORD_FILE
+        )
+        completed = {
+            "DATABASE_URL": _with_password(self.DATABASE_URL, self.DATABASE_PASSWORD_FILE, "DATABASE_PASSWORD_FILE"),
+            "MIGRATOR_DATABASE_URL": _with_password(migrator_url, migrator_file, "MIGRATOR_PASSWORD_FILE"),
+        }
+        self.__dict__.update(completed)
+        return self
+
+    @property
+    def VERSION(self) -> str:  # noqa: N802 - a setting to its readers
+        """The release that this code is: the content of the file VERSION."""
+        return VERSION_FILE.read_text(encoding="utf-8").strip()
+
+
+def _with_password(text: str, file: Path | None, variable: str) -> str:
+    url = connect.parse_url(text)
+    if file is None or url.password is not None:
+        return text
+    try:
+        password = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8 text"
+        raise ValueError(f"{variable}: {file} can't be read: {reason}") from None
+    if not password:
+        raise ValueError(f"{variable}: {file} is empty")
+    return url.set(password=password).render_as_string(hide_password=False)
+
+
+def load() -> Settings:
+    """The settings of this process's environment. Raises `BadInput`, which names each variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(_in_words(detail["loc"], detail["msg"]) for detail in error.errors(include_input=False))
+        raise errors.BadInput(
+            f"wrong settings: {wrong}", "correct these environment variables; .env.example explains them"
+        ) from None
+
+
+def _in_words(place: tuple[int | str, ...], message: str) -> str:
+    words = message.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{place[0]} {words}" if place else words
+
+
+settings = load()

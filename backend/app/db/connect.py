@@ -1,0 +1,165 @@
+"""Ways to the database: parsing an address, pooled engines, and direct connections that refuse a pooler.
+
+Source of the rules: shared design §4 (three ways to the database); libpq's connection parameters.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from psycopg2.extensions import parse_dsn
+from sqlalchemy import URL, create_engine, event, exc, make_url
+from sqlalchemy.pool import NullPool
+
+from app.db import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlalchemy import Connection, Engine
+
+DRIVER = "postgresql+psycopg2"
+CONNECT_TIMEOUT_SECONDS = 10
+_FOREIGN_DRIVERS = ("postgres", "postgresql")
+
+
+def parse_url(text: str) -> URL:
+    """An address as people write it, as a URL that names our driver.
+
+    Takes `postgresql://...`, `postgres://...` and libpq's `host=... dbname=...`. SQLAlchemy 2.1 reads a bare
+    `postgresql://` as psycopg 3, hence the explicit driver. Raises `BadInput`.
+    """
+    if "://" not in text:
+        return _from_keywords(text)
+    try:
+        url = make_url(text)
+    except (exc.ArgumentError, ValueError) as error:
+        raise errors.BadInput(
+            "that isn't a database address", "write postgresql://role:password@host:port/database"
+        ) from error
+    if url.drivername not in (*_FOREIGN_DRIVERS, DRIVER):
+        raise errors.BadInput(
+            f"{url.drivername} is not PostgreSQL through psycopg2", f"write {DRIVER}://role@host/database"
+        )
+    return url.set(drivername=DRIVER)
+
+
+def _from_keywords(text: str) -> URL:
+    try:
+        words: dict[str, str] = parse_dsn(text)
+    except psycopg2.ProgrammingError as error:
+        raise errors.BadInput(
+            "that isn't a database address", "write postgresql://role:password@host:port/database"
+        ) from error
+    host = words.pop("host", None)
+    port = words.pop("port", None)
+    socket_folder = host if host and host.startswith("/") else None
+    return URL.create(
+        DRIVER,
+        username=words.pop("user", None),
+        password=words.pop("password", None),
+        host=None if socket_folder else host,
+        port=int(port) if port else None,
+        database=words.pop("dbname", None),
+        query=words | ({"host": socket_folder} if socket_folder else {}),
+    )
+
+
+def describe(url: URL) -> str:
+    """The address without secrets, for messages: `app_rw@localhost:5432/opentranscribe`."""
+    host = url.host or url.query.get("host") or "the local socket"
+    port = url.port or url.query.get("port") or 5432
+    return f"{url.username or 'the current user'}@{host}:{port}/{url.database or url.username or ''}"
+
+
+def engine_for(url: URL, *, application_name: str, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's own keywords
+    """The one way engines are made: our driver's name shown to the server, values kept out of error texts."""
+    return create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "keepalives_idle": 60,
+            **options.pop("connect_args", {}),
+        },
+        **options,
+    )
+
+
+def direct_engine(url: URL, *, application_name: str, settings: Mapping[str, str] | None = None) -> Engine:
+    """An engine to Postgres itself, without a pool of its own, with server settings that hold from the first statement.
+
+    `settings` travel in the start-up packet (`-c name=value`): SQL on Alembic's own connection before `configure()` would
+    make an upgrade persist nothing. Connecting through a pooler raises `PooledConnection`.
+    """
+    words = " ".join(f"-c {_escaped(f'{name}={value}')}" for name, value in (settings or {}).items())
+    connect_args = {"options": words} if words else {}
+    engine = engine_for(url, application_name=application_name, poolclass=NullPool, connect_args=connect_args)
+
+    @event.listens_for(engine, "connect")
+    def _refuse_pooler(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - psycopg2's connection has no public stub
+        if is_pooled(dbapi_connection):
+            raise errors.PooledConnection(describe(url))
+
+    return engine
+
+
+def _escaped(word: str) -> str:
+    """A word of libpq's `options`, which splits at spaces unless a backslash stands before them."""
+    return word.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def is_pooled(dbapi_connection: Any) -> bool:  # noqa: ANN401
+    """Whether a pooler stands between: the pid of the start-up packet isn't the serving backend's."""
+    with dbapi_connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    dbapi_connection.rollback()
+    return bool(pid != dbapi_connection.info.backend_pid)
+
+
+@contextmanager
+def direct(url: URL, application_name: str, settings: Mapping[str, str] | None = None) -> Iterator[Connection]:
+    """One direct connection in AUTOCOMMIT, closed at the end; `direct_engine` is for work that wants transactions.
+
+    Raises `ServerUnreachable`, `LoginRefused`, `DatabaseMissing`, `PooledConnection`.
+    """
+    engine = direct_engine(url, application_name=application_name, settings=settings)
+    with translated(url):
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        yield connection
+    finally:
+        connection.close()
+        engine.dispose()
+
+
+@contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Turns the driver's connection failures into typed errors that name the address."""
+    try:
+        yield
+    except exc.OperationalError as error:
+        raise _connection_error(url, str(error.orig).strip()) from error
+
+
+def _connection_error(url: URL, text: str) -> errors.DbError:
+    lines = text.splitlines() or ["no reason given"]
+    address, reason = describe(url), lines[0].partition("failed: ")[2] or lines[-1].strip()
+    if "unsupported startup parameter" in text:
+        return errors.PooledConnection(address)
+    if 'database "' in text and "does not exist" in text:
+        return errors.DatabaseMissing(address)
+    refusals = (
+        "authentication failed",
+        "no password supplied",
+        "pg_hba.conf",
+        "is not permitted to log in",
+        "does not exist",
+    )
+    if any(refusal in text for refusal in refusals):
+        return errors.LoginRefused(address, reason)
+    return errors.ServerUnreachable(address, reason)

@@ -1,0 +1,198 @@
+"""`python -m app.db.sample`: adds made-up users with recordings to a database, as many as wanted, in one transaction.
+
+What is there stays as it is. The same seed in an empty database gives the same content. Nobody can log in as a sample
+user: their password is random and told to nobody.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.db import bulk, command, connect, errors
+from app.db.report import Report, Table
+from app.db.samplerows import SPEAKERS_PER_USER, TAGS, FilePlace, Sample, Size
+from app.models import Analytics, Comment, FileTag, MediaFile, Speaker, Tag, Task, TranscriptSegment, User
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from app.db.base import Base
+
+APPLICATION_NAME = "opentr-sample"
+_FILES_AT_ONCE = 200
+_SEGMENTS_AT_ONCE = 100_000
+"""Rows of one COPY: it must stay far below app_rw's statement timeout."""
+
+_SEGMENT_COLUMNS = ("media_file_id", "speaker_id", "start_time", "end_time", "text")
+_COMMENT_COLUMNS = ("media_file_id", "user_id", "text", "timestamp")
+
+
+def make_sample(
+    session: Session, size: Size, seed: int = 0, progress: Callable[[int], None] | None = None
+) -> dict[str, int]:
+    """Adds a sample in the session's transaction; returns the number of new rows by table. Commits nothing.
+
+    `progress` is called with the number of files and segments written since its last call. Memory doesn't grow with the
+    size, but for 40 bytes a user. Raises `BadInput` for a size that can't be.
+    """
+    _check(size)
+    return _Writer(session, Sample(size, seed, _next_run(session, seed)), progress or (lambda _: None)).write()
+
+
+def _check(size: Size) -> None:
+    if size.users < 1 or size.files < 0 or size.segments < 0:
+        raise errors.BadInput("a sample needs a user or more, and no negative numbers", "give --users 1 or more")
+    if size.segments and not size.files:
+        raise errors.BadInput("segments belong to files, and there are to be none", "give --files 1 or more")
+
+
+def _next_run(session: Session, seed: int) -> int:
+    """The first number that no address of this seed has."""
+    prefix = f"sample-{seed}-"
+    run = func.substring(User.email, f"^{prefix}([0-9]{{1,9}})-[0-9]+@example[.]org$")
+    last = session.scalar(
+        select(func.max(run.cast(User.id.type))).where(User.email.startswith(prefix, autoescape=True))
+    )
+    return (last or 0) + 1
+
+
+class _Writer:
+    """Writes a sample, a few hundred files at a time."""
+
+    def __init__(self, session: Session, sample: Sample, progress: Callable[[int], None]) -> None:
+        self._session = session
+        self._sample = sample
+        self._progress = progress
+        self._counts: dict[str, int] = {}
+
+    def write(self) -> dict[str, int]:
+        """Everything; returns the number of rows by table."""
+        users = self._users()
+        speakers = self._speakers(users)
+        tag_ids = self._tags()
+        size = self._sample.size
+        for first in range(0, size.files, _FILES_AT_ONCE):
+            numbers = range(first, min(first + _FILES_AT_ONCE, size.files))
+            ids = self._new_ids(MediaFile, len(numbers))
+            places = {
+                number: FilePlace(identity, users[number % size.users], speakers[number % size.users])
+                for number, identity in zip(numbers, ids, strict=True)
+            }
+            self._files(places, tag_ids)
+        return self._counts
+
+    def _copy(self, model: type[Base], rows: Iterable[Any], columns: Sequence[str] | None = None) -> int:
+        written = bulk.copy_rows(self._session, model, rows, columns)
+        name = str(model.__tablename__)
+        self._counts[name] = self._counts.get(name, 0) + written
+        return written
+
+    def _new_ids(self, model: type[Base], count: int) -> list[int]:
+        """Ids from the table's own sequence, so that nobody else gets them."""
+        sequence = func.pg_get_serial_sequence(func.quote_ident(model.__tablename__), "id")
+        wanted = select(func.nextval(sequence)).select_from(func.generate_series(1, count).alias())
+        return list(self._session.scalars(wanted))
+
+    def _users(self) -> list[int]:
+        from app.core.security import get_password_hash
+
+        nobody_knows = get_password_hash(secrets.token_urlsafe(32))
+        ids = self._new_ids(User, self._sample.size.users)
+        self._copy(User, (self._sample.user(number, id_, nobody_knows) for number, id_ in enumerate(ids)))
+        return ids
+
+    def _speakers(self, users: Sequence[int]) -> list[Sequence[int]]:
+        """The speakers' ids of each user."""
+        ids = self._new_ids(Speaker, len(users) * SPEAKERS_PER_USER)
+        owners = (user for user in users for _ in range(SPEAKERS_PER_USER))
+        numbered = enumerate(zip(ids, owners, strict=True))
+        self._copy(Speaker, (self._sample.speaker(number, id_, user) for number, (id_, user) in numbered))
+        return [ids[start : start + SPEAKERS_PER_USER] for start in range(0, len(ids), SPEAKERS_PER_USER)]
+
+    def _tags(self) -> list[int]:
+        rows = ({"name": name} for name in TAGS)
+        self._counts["tag"] = bulk.upsert_rows(self._session, Tag, rows, conflict=["name"], update=[])
+        return list(self._session.scalars(select(Tag.id).where(Tag.name.in_(TAGS)).order_by(Tag.name)))
+
+    def _files(self, places: dict[int, FilePlace], tag_ids: Sequence[int]) -> None:
+        """These files and all that belongs to them."""
+        sample, copy = self._sample, self._copy
+        self._progress(copy(MediaFile, (sample.file(number, place) for number, place in places.items())))
+        self._segments(places)
+        copy(
+            FileTag,
+            _each(lambda number, place: sample.tags(number, place, tag_ids), places),
+            ["media_file_id", "tag_id"],
+        )
+        copy(Comment, _each(sample.comments, places), _COMMENT_COLUMNS)
+        copy(Task, (sample.task(number, place) for number, place in places.items()))
+        with_segments = ((number, place) for number, place in places.items() if sample.segments_of(number))
+        copy(Analytics, (sample.analytics(number, place) for number, place in with_segments))
+
+    def _segments(self, places: dict[int, FilePlace]) -> None:
+        rows = _each(self._sample.segments, places)
+        while written := self._copy(TranscriptSegment, islice(rows, _SEGMENTS_AT_ONCE), _SEGMENT_COLUMNS):
+            self._progress(written)
+
+
+def _each(make: Callable[[int, FilePlace], Iterator[Any]], places: dict[int, FilePlace]) -> Iterator[Any]:
+    return chain.from_iterable(make(number, place) for number, place in places.items())
+
+
+@contextmanager
+def _shown_progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda rows: bar.advance(task, rows)
+
+
+def _parser() -> command.Parser:
+    words = command.parser("sample", "Add made-up users with recordings and transcripts to a database.")
+    words.add_argument("--users", type=int, default=3, help="new users (default: %(default)s)")
+    words.add_argument(
+        "--files", type=int, default=60, help="recordings of all of them together (default: %(default)s)"
+    )
+    words.add_argument(
+        "--segments", type=int, default=6000, help="segments of all files together (default: %(default)s)"
+    )
+    words.add_argument("--seed", type=int, default=0, help="another number makes other content (default: %(default)s)")
+    return words
+
+
+def _act(args: argparse.Namespace) -> Report:
+    from app.core.config import settings
+
+    url = connect.parse_url(args.dsn or settings.DATABASE_URL)
+    size = Size(args.users, args.files, args.segments)
+    _check(size)
+    engine = connect.engine_for(url, application_name=APPLICATION_NAME)
+    try:
+        with (
+            connect.translated(url),
+            Session(engine) as session,
+            _shown_progress(size.files + size.segments) as progress,
+        ):
+            session.execute(text("SELECT 1"))
+            counts = make_sample(session, size, args.seed, progress)
+            session.commit()
+    finally:
+        engine.dispose()
+    rows = [(name, count) for name, count in counts.items() if count]
+    return Report({"rows": counts}, [Table("New rows", ("table", "rows"), rows)])
+
+
+if __name__ == "__main__":
+    command.main(_parser(), _act)

@@ -1,0 +1,269 @@
+"""Throw-away Postgres servers and databases: for tests, `db check` and `db revision`.
+
+A scratch server is a child of ours that can't outlive us: `keeper.py` stands between, stops it and removes its folder
+when we are done or gone. It is as durable as its purpose: a crash may lose everything.
+
+Who gets in: over the socket, this account alone, as `postgres` (peer authentication, so the folder's mode is not what
+protects it); everybody else by a SCRAM password, which the superuser doesn't have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import random
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+from sqlalchemy import URL
+
+from app.db import binaries, connect, errors, keeper
+from app.db.binaries import find_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+__all__ = [
+    "execute_file",
+    "find_server",
+    "free_port",
+    "kept_process",
+    "log_of",
+    "new_folder",
+    "prepare",
+    "scratch_database",
+    "scratch_server",
+    "wait_for",
+]
+
+APPLICATION_NAME = "opentr-scratch"
+ROLES_SQL = binaries.CHECKOUT / "database" / "roles.sql"
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "jit": "off",
+    "shared_buffers": "64MB",
+    "max_connections": "100",
+    "max_wal_senders": "0",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %u@%d ",
+    "log_checkpoints": "off",
+}
+_START_SECONDS = 60
+_STOP_SECONDS = 10
+_POLL_SECONDS = 0.02
+_LOG_TAIL_LINES = 15
+_SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without the final NUL
+_PORTS = range(20000, 32768)  # below those that Linux gives to clients (ip_local_port_range)
+_PORT_ATTEMPTS = 5
+_OLDEST_BUILTIN_LOCALE = 17  # PostgreSQL 17 release notes: builtin collation provider
+_HBA = "local all postgres peer map=scratch\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
+
+
+@dataclass(frozen=True)
+class KeptProcess:
+    """A server process with its folder, both of which end with us."""
+
+    folder: Path
+    command: Sequence[str]
+
+    @property
+    def log(self) -> Path:
+        """What the process prints."""
+        return self.folder / "log"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself."""
+        return (self.folder / "ended").exists()
+
+    def log_tail(self) -> str:
+        """The log's last lines."""
+        return (
+            "\n".join(self.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]) if self.log.exists() else ""
+        )
+
+
+@contextlib.contextmanager
+def kept_process(folder: Path, commands: Sequence[Sequence[str]], signals: Sequence[str]) -> Iterator[KeptProcess]:
+    """Runs `commands` in a row as the server account, the last one being the server; `folder` is removed at the end.
+
+    `signals` are the names of those that stop it, gentlest first, ten seconds each.
+    """
+    account = binaries.server_account()
+    if account:
+        os.chown(folder, *account)
+    order = {
+        "commands": [list(map(str, argv)) for argv in commands],
+        "parent": os.getpid(),
+        "log": str(folder / "log"),
+        "uid": account and account[0],
+        "gid": account and account[1],
+        "signals": list(signals),
+        "patience": _STOP_SECONDS,
+        "folder": str(folder),
+    }
+    # A session of its own: Ctrl-C in a terminal reaches us, and we stop the server.
+    argv = [sys.executable, "-I", "-S", keeper.__file__, json.dumps(order)]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, cwd="/", start_new_session=True)
+    try:
+        yield KeptProcess(folder, order["commands"][-1])
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate(b".", timeout=_STOP_SECONDS * (len(signals) + 2))
+
+
+@contextlib.contextmanager
+def scratch_server(bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[URL]:
+    """A new server of the programs in `bindir` (default: `find_server()`); yields the superuser's URL of `postgres`.
+
+    `settings` go over those of `FAST`. Roles with a password also reach it at 127.0.0.1 and the URL's port. Raises
+    `ServerBinaryMissing`, `ScratchServerFailed` with the end of the server's log.
+    """
+    bindir = bindir or find_server()
+    with contextlib.ExitStack() as stack:
+        for attempt in range(_PORT_ATTEMPTS):
+            try:
+                url = stack.enter_context(_server_at(bindir, FAST | dict(settings or {}), free_port()))
+            except errors.ScratchServerFailed as failure:
+                if "could not create any TCP/IP sockets" not in failure.what or attempt == _PORT_ATTEMPTS - 1:
+                    raise
+            else:
+                break
+        yield url
+
+
+@contextlib.contextmanager
+def _server_at(bindir: Path, settings: Mapping[str, str], port: int) -> Iterator[URL]:
+    if not (bindir / "postgres").exists():
+        raise errors.ServerBinaryMissing(f"PostgreSQL in {bindir}")
+    folder = new_folder()
+    program = binaries.for_account(bindir / "postgres", folder)
+    login = pwd.getpwuid(os.geteuid()).pw_name
+    _write(folder / "pg_hba.conf", _HBA)
+    _write(folder / "pg_ident.conf", f'scratch "{login}" postgres\n')
+    commands = [_initdb(program.with_name("initdb"), folder), _postgres(program, folder, port, settings)]
+    with kept_process(folder, commands, ["SIGINT", "SIGQUIT"]) as process:
+        url = URL.create(
+            connect.DRIVER, username="postgres", database="postgres", port=port, query={"host": str(folder)}
+        )
+        wait_for(
+            lambda: psycopg2.connect(dbname="postgres", user="postgres", host=str(folder), port=port).close(), process
+        )
+        yield url
+
+
+def new_folder() -> Path:
+    """A folder of our own, in the temporary folder unless sockets in there would have too long a path."""
+    socket_name = f"/opentr-{'x' * 8}/.s.PGSQL.{_PORTS.stop}.lock"
+    fits = len(os.fsencode(tempfile.gettempdir() + socket_name)) <= _SOCKET_PATH_BYTES
+    return Path(tempfile.mkdtemp(prefix="opentr-", dir=None if fits else "/tmp"))  # noqa: S108 - mkdtemp makes it private
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o644)
+
+
+def _initdb(program: Path, folder: Path) -> list[str]:
+    locale = ["--locale=C.UTF-8"]
+    if binaries.version_of(program)[0] >= _OLDEST_BUILTIN_LOCALE:
+        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    always = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--no-sync", "--no-instructions"]
+    return [str(program), "--pgdata", str(folder / "data"), *always, *locale]
+
+
+def _postgres(program: Path, folder: Path, port: int, settings: Mapping[str, str]) -> list[str]:
+    place = {
+        "port": str(port),
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": str(folder),
+        "hba_file": str(folder / "pg_hba.conf"),
+        "ident_file": str(folder / "pg_ident.conf"),
+    }
+    words = [word for name, value in {**settings, **place}.items() for word in ("-c", f"{name}={value}")]
+    return [str(program), "-D", str(folder / "data"), *words]
+
+
+def free_port() -> int:
+    """A port that nobody has at this moment; the server itself finds out whether that held."""
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_for(attempt: Callable[[], object], process: KeptProcess) -> None:
+    """Tries until `attempt`, a connection, succeeds; raises `ScratchServerFailed` when a minute passed or the process ended."""
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            attempt()
+        except psycopg2.OperationalError as error:
+            if process.ended or time.monotonic() > deadline:
+                raise errors.ScratchServerFailed(process.command[0], process.log_tail() or str(error)) from error
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+
+
+def log_of(server: URL) -> Path:
+    """The log file of a scratch server."""
+    return Path(str(server.query["host"])) / "log"
+
+
+@contextlib.contextmanager
+def scratch_database(
+    server: URL, template: str | None = None, name: str | None = None, owner: str | None = None
+) -> Iterator[URL]:
+    """A new database on `server` (any URL of it whose role may create databases); dropped with its sessions at the end.
+
+    `template` must have no sessions. Copies go through the WAL, Postgres's default: below about 100 MB the fastest way.
+    """
+    name = name or f"opentr_scratch_{secrets.token_hex(4)}"
+    words = [f"TEMPLATE {_quoted(template or 'template0')}", f"OWNER {_quoted(owner)}" if owner else ""]
+    _administer(server, f"CREATE DATABASE {_quoted(name)} {' '.join(words)}")
+    try:
+        yield server.set(database=name)
+    finally:
+        _administer(server, f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")
+
+
+def _quoted(identifier: str) -> str:
+    doubled = identifier.replace('"', '""')
+    return f'"{doubled}"'
+
+
+def _administer(server: URL, statement: str) -> None:
+    with connect.direct(server, APPLICATION_NAME) as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(statement)
+
+
+def execute_file(url: URL, path: Path, role: str | None = None) -> None:
+    """Runs a file of SQL in one connection, `SET ROLE role` first; what it doesn't put in transactions is one."""
+    with connect.direct(url, APPLICATION_NAME) as connection:
+        raw: Any = connection.execution_options(isolation_level="AUTOCOMMIT").connection
+        with raw.cursor() as cursor:
+            if role:
+                cursor.execute(f"SET ROLE {_quoted(role)}")
+            cursor.execute(path.read_text(encoding="utf-8"))
+
+
+def prepare(url: URL) -> None:
+    """Makes the roles of `database/roles.sql` on that server; this database and its schema `public` then belong as it says."""
+    execute_file(url, ROLES_SQL)

@@ -1,0 +1,87 @@
+-- The roles of OpenTranscribe, and what they may do in the database that this runs in.
+--
+-- Run it as a superuser, in that database, before its tables are made; running it again changes nothing:
+--     psql -v ON_ERROR_STOP=1 -f roles.sql opentranscribe
+-- Roles are made without passwords, so nobody can log in as one over TCP until one is set (ALTER ROLE ... PASSWORD).
+--
+--   app_owner     owns everything; nobody logs in as it
+--   app_rw        API and workers, through the pool: reads and writes rows
+--   app_ro        people and reports: reads rows
+--   app_migrator  Alembic, directly: acts as app_owner, sees and ends the app's sessions
+--   app_monitor   metrics
+--   app_backup    backups, by the local socket
+--   pgb_auth      PgBouncer's look-up of password hashes, and nothing else
+
+-- The cluster ---------------------------------------------------------------------------------------------------------
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY[
+        'app_owner', 'app_rw', 'app_ro', 'app_migrator', 'app_monitor', 'app_backup', 'pgb_auth'
+    ] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I', name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+ALTER ROLE app_owner NOLOGIN;
+ALTER ROLE app_rw LOGIN;
+ALTER ROLE app_ro LOGIN;
+ALTER ROLE app_migrator LOGIN;
+ALTER ROLE app_monitor LOGIN;
+ALTER ROLE app_backup LOGIN;
+ALTER ROLE pgb_auth LOGIN;
+
+-- Time limits live on the roles, because a SET doesn't survive transaction pooling.
+ALTER ROLE app_rw SET statement_timeout = '60s';
+ALTER ROLE app_rw SET lock_timeout = '10s';
+ALTER ROLE app_rw SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE app_ro SET default_transaction_read_only = on;
+ALTER ROLE app_ro SET statement_timeout = '5min';
+ALTER ROLE app_ro SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE app_monitor SET statement_timeout = '10s';
+ALTER ROLE pgb_auth SET statement_timeout = '5s';
+
+-- The migrator's objects belong to app_owner. It names who blocks it and may end that session: both are rights of the
+-- role that logged in, which is asked for with `role=none`.
+GRANT app_owner TO app_migrator;
+ALTER ROLE app_migrator SET role = 'app_owner';
+GRANT pg_read_all_stats, pg_signal_backend TO app_migrator;
+GRANT pg_monitor TO app_monitor;
+GRANT pg_read_all_settings, pg_read_all_stats TO app_backup;
+
+-- This database -------------------------------------------------------------------------------------------------------
+
+DO $$
+BEGIN
+    EXECUTE format('ALTER DATABASE %I OWNER TO app_owner', current_database());
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO app_rw, app_ro', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO app_migrator, app_monitor, app_backup, pgb_auth', current_database());
+END
+$$;
+
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA public TO app_owner;
+GRANT USAGE ON SCHEMA public TO app_rw, app_ro, app_monitor, app_backup;
+
+ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO app_rw;
+ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO app_rw;
+ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT SELECT ON TABLES TO app_ro, app_backup;
+ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT SELECT ON SEQUENCES TO app_ro, app_backup;
+
+-- PgBouncer asks this for the hash of a user who logs in. It answers for the roles that come through the pool alone.
+CREATE SCHEMA IF NOT EXISTS pgbouncer;
+REVOKE ALL ON SCHEMA pgbouncer FROM PUBLIC;
+GRANT USAGE ON SCHEMA pgbouncer TO pgb_auth;
+CREATE OR REPLACE FUNCTION pgbouncer.user_lookup(wanted text, OUT username text, OUT password text) RETURNS record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT usename::text, passwd FROM pg_shadow
+    WHERE usename = wanted AND usename IN ('app_rw', 'app_ro', 'app_monitor')
+$$;
+REVOKE ALL ON FUNCTION pgbouncer.user_lookup(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION pgbouncer.user_lookup(text) TO pgb_auth;
