@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
-from tests.servers import EMPTY, HEAD, Servers
 
-from app.db import connect
+from app.core.config import Settings
+from app.db import base, connect
+from tests.servers import EMPTY, HEAD, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from sqlalchemy import URL
+    from sqlalchemy import URL, Engine
+
     from tests.pgbouncer import PgBouncer
 
 _SHOWN_LOG_LINES = 40
@@ -98,6 +100,20 @@ def pooled_database(pool: PgBouncer, database: URL, as_role: Callable[[URL, str]
     return pool.through(as_role(database, "app_rw"))
 
 
+@pytest.fixture(params=["direct", "pooled"])
+def application(request: pytest.FixtureRequest, database: URL, as_role: Callable[[URL, str], URL]) -> Iterator[Engine]:
+    """The application's engine and `SessionLocal` on `database` as app_rw: directly, again through PgBouncer."""
+    url, pooled = as_role(database, "app_rw"), request.param == "pooled"
+    if pooled:
+        url = request.getfixturevalue("pool").through(url)
+    settings = Settings(DATABASE_URL=url.render_as_string(hide_password=False), DB_BEHIND_POOLER=pooled)
+    engine = base.make_engine(settings)
+    base.SessionLocal.configure(bind=engine)
+    yield engine
+    base.SessionLocal.configure(bind=base.engine)
+    engine.dispose()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Remembers where the servers' logs stand before the test."""
@@ -116,5 +132,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             with path.open("rb") as log:
                 log.seek(sizes.get(path, 0))
                 lines = log.read().decode(errors="replace").splitlines()[-_SHOWN_LOG_LINES:]
-            report.sections.append((f"log of {name}", "\n".join(lines)))
+            if lines:
+                report.sections.append((f"log of {name}", "\n".join(lines)))
     return report

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,11 +65,8 @@ class PgBouncer:
 
 def find_pgbouncer() -> Path:
     """PgBouncer 1.23 or newer, installed or fetched. Raises `ServerBinaryMissing`."""
-    installed = [
-        Path(found) for found in [shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")] if found
-    ]
-    for program in [*installed, *binaries.FETCHED.glob("*/usr/sbin/pgbouncer")]:
-        if binaries.version_of(program) >= OLDEST:
+    for program in [Path("/usr/sbin/pgbouncer"), *binaries.FETCHED.glob("*/usr/sbin/pgbouncer")]:
+        if program.exists() and binaries.version_of(program) >= OLDEST:
             return program
     raise errors.ServerBinaryMissing("PgBouncer 1.23 or newer")
 
@@ -78,16 +74,16 @@ def find_pgbouncer() -> Path:
 @contextlib.contextmanager
 def run_pgbouncer(server: URL, passwords: Mapping[str, str]) -> Iterator[PgBouncer]:
     """A pool in front of `server` for the roles of `passwords`; ends with us."""
-    program, folder = find_pgbouncer(), scratch.new_folder()
     port, admin_password = scratch.free_port(), secrets.token_hex(16)
     users = {**passwords, _ADMIN: admin_password}
-    lines = [f'"{name}" "{password}"\n' for name, password in users.items()]
-    ini = _INI.format(server_port=server.port, port=port, folder=folder, admin=_ADMIN, pool_size=POOL_SIZE)
-    for name, text in {"pgbouncer.ini": ini, "userlist.txt": "".join(lines)}.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o644)  # in a folder of mode 0700
-    argv = [str(binaries.for_account(program, folder)), str(folder / "pgbouncer.ini")]
-    with scratch.kept_process(folder, [argv], ["SIGQUIT"]) as process:  # 1.24 on SIGTERM waits for its clients
-        pool = PgBouncer(port, process.log, admin_password)
-        scratch.wait_for(lambda: pool.console("SHOW VERSION"), process)
-        yield pool
+    with scratch.private_folder() as folder:
+        program = binaries.for_account(find_pgbouncer(), folder)
+        ini = _INI.format(server_port=server.port, port=port, folder=folder, admin=_ADMIN, pool_size=POOL_SIZE)
+        scratch.write_readable(folder / "pgbouncer.ini", ini)
+        lines = [f'"{name}" "{password}"\n' for name, password in users.items()]
+        scratch.write_readable(folder / "userlist.txt", "".join(lines))
+        argv = [str(program), str(folder / "pgbouncer.ini")]
+        with scratch.kept_process(folder, [argv], ["SIGQUIT"]) as process:  # on SIGTERM 1.24 waits for its clients
+            pool = PgBouncer(port, process.log, admin_password)
+            scratch.wait_for(lambda: pool.console("SHOW VERSION"), process)
+            yield pool

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from tests.pgbouncer import PgBouncer, run_pgbouncer
 
 from app.db import binaries, connect, errors, scratch
+from tests.pgbouncer import PgBouncer, run_pgbouncer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def leave_out(what: str) -> NoReturn:
 
 @dataclass
 class Server:
-    """A running scratch server with the roles of roles.sql, each with a random password, and our template databases."""
+    """A running scratch server with the roles of roles.sql, each with a random password, and templates."""
 
     url: URL
     passwords: dict[str, str] = field(default_factory=lambda: {role: secrets.token_hex(16) for role in LOGINS})
@@ -58,7 +58,7 @@ class Server:
 
     @contextlib.contextmanager
     def clone(self, template: str) -> Iterator[URL]:
-        """A database like the template, with the rights on it that roles.sql gives, which CREATE DATABASE doesn't copy."""
+        """A database like the template, with roles.sql's rights on it, which CREATE DATABASE doesn't copy."""
         with scratch.scratch_database(self.url, template) as url:
             scratch.prepare(url)
             yield url

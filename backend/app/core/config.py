@@ -78,6 +78,9 @@ class Settings(BaseSettings):
         600_000, description="longest statement of a migration; building an index has this limit too; 0: none"
     )
 
+    ADMIN_EMAIL: str = Field("admin@example.com", description="the administrator that app.initial_data makes")
+    ADMIN_PASSWORD_FILE: Path | None = Field(None, description="holds that one's password; default: a generated one")
+
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="least level logged"
     )

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from app.db import catalog, chain, command, errors
 from app.db.breaking import breaking_rows
-from app.db.connect import describe, direct
+from app.db.connect import INSUFFICIENT_PRIVILEGE, describe, direct
 from app.db.migrator import OWNER, Budget, migrate_under_budget
 from app.db.queries import ROLES, query
 from app.db.report import Report
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from app.db.chain import Revision
 
 ROLE_NAMES = ("app_owner", "app_rw", "app_ro", "app_migrator", "app_monitor", "app_backup", "pgb_auth")
-INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Adoption:
         """What would be done, in order."""
         owners = sorted({owner for owner, _, _ in self.foreign})
         found = [f"make the roles {', '.join(self.missing_roles)}"] if self.missing_roles else []
-        found += [] if self.prepared and not self.superuser else ["give the database its rights (database/roles.sql)"]
+        found += [] if self.prepared else ["give the database its rights (database/roles.sql)"]
         found += (
             [f"move {len(self.foreign)} objects from {', '.join(owners)} to {OWNER}, and grant them to the roles"]
             if self.foreign
@@ -166,7 +165,8 @@ def _kept(revision: Revision) -> catalog.Catalog:
 def _is_prepared(connection: Connection) -> bool:
     owner, grants, lookup = connection.exec_driver_sql(
         "SELECT pg_get_userbyid(datdba), EXISTS (SELECT FROM pg_default_acl a WHERE a.defaclrole = %(owner)s::regrole),"
-        " to_regprocedure('pgbouncer.user_lookup(text)') FROM pg_database WHERE datname = current_database()",
+        " EXISTS (SELECT FROM pg_proc WHERE proname = 'user_lookup' AND pronamespace = to_regnamespace('pgbouncer'))"
+        " FROM pg_database WHERE datname = current_database()",
         {"owner": OWNER},
     ).one()
     return bool(owner == OWNER and grants and lookup)

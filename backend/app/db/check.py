@@ -96,17 +96,21 @@ def _prepared(server: URL) -> Iterator[URL]:
 
 
 def differences(make: Callable[[], AbstractContextManager[URL]]) -> list[Difference]:
-    """Everything that doesn't agree, worded; empty when all does."""
+    """Everything that doesn't agree, worded; empty when all does.
+
+    The schemas are held against the models; about a column that a model has wrong they aren't asked.
+    """
     from app.db.fields import schema_differences
 
     with make() as by_chain:
         found = list(climb(by_chain))
         if any(difference.subject == "upgrade" for difference in found):
             return found
-        found += structure_differences(make)
+        found += structure_differences(make, catalog.recorded(chain.head().id) or _catalog_at(by_chain))
         found += surrounding_differences(make, by_chain)
         found += list(descend(by_chain, {difference.subject for difference in found}))
-    return found + schema_differences()
+    wrong_models = {found_one.subject.rpartition(".")[2] for found_one in found if found_one.file.startswith(MODELS)}
+    return found + [each for each in schema_differences() if each.subject.rpartition(".")[2] not in wrong_models]
 
 
 def climb(url: URL) -> Iterator[Difference]:
@@ -130,8 +134,8 @@ def descend(url: URL, told: set[str]) -> Iterator[Difference]:
         except errors.DbError as error:
             yield Difference(_file_of(above), "downgrade", one_line(error.what))
             return
-        kept = (catalog.recorded(below.id) if below else {}) or {}
-        for change in catalog.compare(kept, _catalog_at(url)):
+        kept = catalog.recorded(below.id) if below else {}
+        for change in [] if kept is None else catalog.compare(kept, _catalog_at(url)):
             if change.subject not in told:
                 told.add(change.subject)
                 yield Difference(
@@ -161,9 +165,8 @@ def _told(change: Change, by: str) -> str:
     return f"it is made as: {one_line(change.found)}; {by} has: {one_line(change.expected)}"
 
 
-def structure_differences(make: Callable[[], AbstractContextManager[URL]]) -> list[Difference]:
-    """What init_db.sql and the models make, against the catalog of head. Where both agree, a revision is missing."""
-    head = catalog.recorded(chain.head().id) or {}
+def structure_differences(make: Callable[[], AbstractContextManager[URL]], head: Catalog) -> list[Difference]:
+    """What init_db.sql and the models make, against `head`, the catalog of the newest revision. Where both agree, a revision is missing."""
     modelled = {subject: text for subject, text in head.items() if subject.startswith(MODELLED)}
     with make() as by_sql:
         broken = _load_sql(by_sql)

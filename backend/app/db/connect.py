@@ -5,6 +5,8 @@ Source of the rules: shared design §4 (three ways to the database); libpq's con
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,15 @@ from sqlalchemy.pool import NullPool
 from app.db import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sqlalchemy import Connection, Engine
 
 DRIVER = "postgresql+psycopg2"
-CONNECT_TIMEOUT_SECONDS = 10
+DEFAULTS = {"connect_timeout": 10, "keepalives_idle": 60}
+"""libpq's connection parameters, in seconds; the address itself may say otherwise (`?connect_timeout=2`)."""
+
+INSUFFICIENT_PRIVILEGE = "42501"
 _FOREIGN_DRIVERS = ("postgres", "postgresql")
 
 
@@ -80,9 +85,8 @@ def engine_for(url: URL, *, application_name: str, **options: Any) -> Engine:  #
         url,
         hide_parameters=True,
         connect_args={
+            **{name: value for name, value in DEFAULTS.items() if name not in url.query},
             "application_name": application_name,
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "keepalives_idle": 60,
             **options.pop("connect_args", {}),
         },
         **options,
@@ -125,16 +129,44 @@ def is_pooled(dbapi_connection: Any) -> bool:  # noqa: ANN401
 def direct(url: URL, application_name: str, settings: Mapping[str, str] | None = None) -> Iterator[Connection]:
     """One direct connection in AUTOCOMMIT, closed at the end; `direct_engine` is for work that wants transactions.
 
-    Raises `ServerUnreachable`, `LoginRefused`, `DatabaseMissing`, `PooledConnection`.
+    Raises `ServerUnreachable` (also when the connection breaks later), `LoginRefused`, `DatabaseMissing`,
+    `PooledConnection`, and `RightsMissing` when the server denies a statement to this role.
     """
     engine = direct_engine(url, application_name=application_name, settings=settings)
     with translated(url):
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = interruptible(engine.connect).execution_options(isolation_level="AUTOCOMMIT")
     try:
         yield connection
+    except exc.DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) == INSUFFICIENT_PRIVILEGE:
+            hint = "connect as app_migrator or the database's owner: --dsn or MIGRATOR_DATABASE_URL"
+            raise errors.RightsMissing(
+                url.username or "that you are", f"do that: {_first_line(error)}", hint
+            ) from error
+        if error.connection_invalidated:
+            raise errors.ServerUnreachable(describe(url), _first_line(error)) from error
+        raise
     finally:
         connection.close()
         engine.dispose()
+
+
+def _first_line(error: exc.DBAPIError) -> str:
+    return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
+
+
+def interruptible(connect: Callable[[], Connection]) -> Connection:
+    """What `connect` returns or raises; Ctrl-C ends the waiting at once, which libpq, left alone, puts off to its timeout."""
+    outcome: Future[Connection] = Future()
+
+    def work() -> None:
+        try:
+            outcome.set_result(connect())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="connect", daemon=True).start()
+    return outcome.result()
 
 
 @contextmanager

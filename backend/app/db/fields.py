@@ -105,9 +105,9 @@ def _field_differences(schemas: Iterable[Schema]) -> Iterator[Difference]:
 
 
 def _field_verdict(schema: Schema, info: FieldInfo, column: Column[Any]) -> str:
-    aliases = {info.alias, info.validation_alias, info.serialization_alias} - {None, column.name}
-    if aliases:
-        return f"is called {aliases.pop()} in JSON"
+    for alias in (info.alias, info.validation_alias, info.serialization_alias):
+        if alias not in (None, column.name):
+            return f"is called {alias} in JSON"
     config = ConfigDict(**schema.model_config)
     annotation: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
     adapter = TypeAdapter[Any](annotation, config=config)
@@ -116,7 +116,8 @@ def _field_verdict(schema: Schema, info: FieldInfo, column: Column[Any]) -> str:
     except LookupError:
         return f"can't be proven, because {_PROBES_FILE} knows no values for it"
     if isinstance(column.type, sql.Enum):
-        tried += [Probe(f"'{word}'", word, taken=False) for word in offered_words(adapter) - set(column.type.enums)]
+        foreign = offered_words(adapter) - set(column.type.enums)
+        tried += [Probe(f"'{word}'", word, taken=False) for word in sorted(foreign)]
     return verdict(adapter, [*tried, Probe("null", None, taken=bool(column.nullable))])
 
 
@@ -188,7 +189,7 @@ def _not_shown_findings(readers: Sequence[type[ReadSchema]]) -> Iterator[_Findin
     table = _table(readers[0])
     shown = {name: schema for schema in readers for name, info in schema.model_fields.items() if not info.exclude}
     reasons = {name for schema in readers for name in _reasons(schema, "not_shown")}
-    for column in sorted(table.columns.keys() - shown.keys() - reasons):
+    for column in sorted({*table.columns.keys()} - shown.keys() - reasons):
         text = f"no read schema shows the column {table.name}.{column}, and not_shown gives no reason"
         yield _Finding(readers[0], column, text, lack=True)
     for schema in readers:

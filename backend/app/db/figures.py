@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 _KIBI = 1024
-_BYTE_UNITS = ("kB", "MB", "GB", "TB", "PB")
-_TIME_UNITS = (("s", 60.0), ("min", 60.0), ("h", 24.0), ("d", float("inf")))
+_BYTE_UNITS = (("PB", _KIBI**5), ("TB", _KIBI**4), ("GB", _KIBI**3), ("MB", _KIBI**2), ("kB", _KIBI))
+_TIME_UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 class Size(int):
     """Bytes, printed as `12.3 MB`; a kB is 1024 bytes, as in PostgreSQL's own views."""
 
     def __format__(self, _spec: str) -> str:
-        if abs(self) < _KIBI:
-            return f"{int(self)} B"
-        value, unit = float(self), "B"
-        for unit in _BYTE_UNITS:
-            value /= _KIBI
-            if abs(value) < _KIBI:
-                break
-        return f"{value:.1f} {unit}"
+        for unit, size in _BYTE_UNITS:
+            if abs(self) >= size:
+                return f"{int(self) / size:.1f} {unit}"
+        return f"{int(self)} B"
 
 
 class Age(float):
     """Seconds, printed in the unit that fits: `45 s`, `3.5 min`, `2.0 h`, `12.0 d`."""
 
     def __format__(self, _spec: str) -> str:
-        value, unit = float(self), "s"
         for unit, length in _TIME_UNITS:
-            if value < length:
-                break
-            value /= length
-        return f"{value:.0f} s" if unit == "s" else f"{value:.1f} {unit}"
+            if self >= length:
+                return f"{float(self) / length:.1f} {unit}"
+        return f"{float(self):.0f} s"
 
 
 class Estimate(int):

@@ -1,7 +1,7 @@
-"""What deserves attention in the state of a database: the limits, and for each kind of row a judge. Nothing here asks the server.
+"""What deserves attention in the state of a database: the limits, and a judge for each kind of row.
 
-A judge gets a row as its query in `database/queries/inspect_<section>.sql` describes it, and answers a `Remark`, or None
-when all is well.
+Nothing here asks the server. A judge gets a row as its query in `database/queries/inspect_<section>.sql` describes it,
+and answers a `Remark`, or None when all is well.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def table(row: Row, limits: Limits) -> Remark | None:
         share = dead / (dead + live)
         if level := grade(share, limits.dead_share):
             return Remark(
-                level, f"{Share(share)} of its rows are dead; VACUUM ANALYZE it, and look for long transactions"
+                level,
+                f"{Share(share)} of its rows are dead ({dead:,}); VACUUM ANALYZE it, and look for long transactions",
             )
     if row["analyze_seconds"] is None and live >= limits.unanalyzed_rows:
         return Remark(Level.NOTICE, "never analyzed, so that the planner guesses; type ANALYZE")

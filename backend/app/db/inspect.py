@@ -38,7 +38,8 @@ _MARKS = {Level.OK: "", Level.NOTICE: "!", Level.WARNING: "!!"}
 _TIMED_OUT, _LOCKED, _FORBIDDEN = "57014", "55P03", "42501"  # PostgreSQL, Appendix A
 _BEGIN = text("""
 SELECT set_config(name, least(nullif(setting::bigint, 0), wanted)::text, true)
-FROM pg_settings JOIN (VALUES ('statement_timeout', :statement), ('lock_timeout', :lock)) AS w (name, wanted) USING (name)
+FROM pg_settings
+JOIN (VALUES ('statement_timeout', :statement), ('lock_timeout', :lock)) AS w (name, wanted) USING (name)
 UNION ALL
 SELECT set_config('role', 'none', true)
 WHERE pg_has_role(session_user, 'pg_read_all_stats', 'USAGE') AND NOT pg_has_role('pg_read_all_stats', 'USAGE')
@@ -198,10 +199,10 @@ def _shown(result: Result) -> str | Table:
     if result.problem or not result.rows:
         return f"{section.title}: {result.problem or section.empty}\n"
     rows = [
-        (*(cell(row) for cell in section.columns.values()), _MARKS[level])
+        (_MARKS[level], *(cell(row) for cell in section.columns.values()))
         for row, level in zip(result.rows[:_SHOWN_ROWS], result.levels, strict=False)
     ]
-    return Table(section.title, (*section.columns, ""), rows)
+    return Table(section.title, ("", *section.columns), rows)
 
 
 def _more(result: Result) -> list[str]:

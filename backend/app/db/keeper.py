@@ -98,6 +98,7 @@ class Keeper:
     def keep(self) -> None:
         """Runs everything and waits to be dismissed."""
         try:
+            code: int | None = 0
             for argv in self._order["commands"]:
                 code = self._run(argv)
                 if code != 0:

@@ -80,7 +80,7 @@ def _differences(first: str, second: str) -> list[str]:
 
 
 def _mistyped(words: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pairs one slip apart. They share a word that lacks at most one of their letters, so not every pair is looked at."""
+    """Pairs one slip apart. These share a word that lacks at most one letter of theirs: few pairs are looked at."""
     sharing: dict[str, list[str]] = defaultdict(list)
     for word in words:
         if len(word) >= _SHORTEST_MISTYPED:

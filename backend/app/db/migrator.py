@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.db import chain, errors
-from app.db.connect import describe, direct, direct_engine, translated
+from app.db.connect import describe, direct, direct_engine, interruptible, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,13 +88,11 @@ def migrate_under_budget(
     """
     with alone(url):
         for attempt in range(1, budget.attempts + 1):
-            try:
-                with watched(url) as watch:
-                    _once(url, step, budget.settings(role), watch)
-            except DBAPIError as error:
-                _give_up_or_pause(url, error, watch.blockers, (attempt, budget), say)
-            else:
+            with watched(url) as watch:
+                failure = _once(url, step, budget.settings(role), watch)
+            if failure is None:
                 return
+            _give_up_or_pause(url, failure, watch.blockers, (attempt, budget), say)
 
 
 def _give_up_or_pause(url: URL, error: DBAPIError, blockers: list[str], at: tuple[int, Budget], say: Say) -> None:
@@ -123,14 +121,21 @@ def _named(blockers: list[str]) -> str:
     return "; ".join(blockers) or "a session that has gone"
 
 
-def _once(url: URL, step: Callable[[Connection], None], settings: dict[str, str], watch: BlockerWatch) -> None:
+def _once(
+    url: URL, step: Callable[[Connection], None], settings: dict[str, str], watch: BlockerWatch
+) -> DBAPIError | None:
+    """One attempt on a connection of its own; returns the server's refusal, if it refused."""
     engine = direct_engine(url, application_name=APPLICATION, settings=settings)
     try:
         with translated(url):
-            connection = engine.connect()
+            connection = interruptible(engine.connect)
         with connection:
             watch.follow(connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
-            step(connection)
+            try:
+                step(connection)
+            except DBAPIError as error:
+                return error
+        return None
     finally:
         engine.dispose()
 

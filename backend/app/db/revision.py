@@ -7,6 +7,7 @@ written by hand; `--record` then keeps the finished revision's catalog.
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 from app.db import catalog, chain, check, command, errors
@@ -43,7 +44,7 @@ def act(args: Namespace) -> Report:
         with make() as url:
             written = None if args.record else write(url, args.message, empty=args.empty)
             kept = record_newest(url)
-        missing = check.structure_differences(make)
+        missing = check.structure_differences(make, catalog.recorded(chain.head().id) or {})
     newest = chain.head()
     paths = [str(path.relative_to(check.CHECKOUT)) for path in (written, kept) if path]
     lines = [f"written: {path}" for path in paths]
@@ -87,18 +88,8 @@ def _to_head(url: URL) -> None:
 
 def _quiet(url: URL, **attributes: Any) -> Any:  # noqa: ANN401 - Alembic's Config, imported where it is needed
     made = chain.config(url, say=lambda _line: None, **attributes)
-    made.stdout = _Nowhere()
+    made.stdout = io.StringIO()  # Alembic's own words about what it writes; ours say the same
     return made
-
-
-class _Nowhere:
-    """Swallows Alembic's own progress words; ours say the same."""
-
-    def write(self, _text: str) -> None:
-        """Takes a text."""
-
-    def flush(self) -> None:
-        """Has nothing to flush."""
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text
+from psycopg2.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
+from sqlalchemy import exc, func, select
 from sqlalchemy.orm import Session
 
 from app.db import bulk, command, connect, errors
@@ -23,6 +24,8 @@ from app.models import Analytics, Comment, FileTag, MediaFile, Speaker, Tag, Tas
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlalchemy import URL
 
     from app.db.base import Base
 
@@ -159,6 +162,20 @@ def _shown_progress(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda rows: bar.advance(task, rows)
 
 
+@contextmanager
+def _explained(url: URL) -> Iterator[None]:
+    """Names the usual reasons why a database doesn't take the rows."""
+    try:
+        yield
+    except exc.ProgrammingError as error:
+        if isinstance(error.orig, UndefinedTable | UndefinedColumn):
+            hint = "bring its schema to head first: ./opentr.sh db current shows where it stands"
+            raise errors.BadInput(f"{connect.describe(url)} hasn't got the tables of this release", hint) from error
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise errors.RightsMissing(str(url.username), "write these rows", "give app_rw's address: --dsn") from error
+        raise
+
+
 def _parser() -> command.Parser:
     words = command.parser("sample", "Add made-up users with recordings and transcripts to a database.")
     words.add_argument("--users", type=int, default=3, help="new users (default: %(default)s)")
@@ -179,17 +196,12 @@ def _act(args: argparse.Namespace) -> Report:
     size = Size(args.users, args.files, args.segments)
     _check(size)
     engine = connect.engine_for(url, application_name=APPLICATION_NAME)
-    try:
-        with (
-            connect.translated(url),
-            Session(engine) as session,
-            _shown_progress(size.files + size.segments) as progress,
-        ):
-            session.execute(text("SELECT 1"))
+    with Session(engine) as session, _shown_progress(size.files + size.segments) as progress:
+        with connect.translated(url):
+            session.connection()
+        with _explained(url):
             counts = make_sample(session, size, args.seed, progress)
-            session.commit()
-    finally:
-        engine.dispose()
+        session.commit()
     rows = [(name, count) for name, count in counts.items() if count]
     return Report({"rows": counts}, [Table("New rows", ("table", "rows"), rows)])
 

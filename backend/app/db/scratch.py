@@ -10,11 +10,13 @@ protects it); everybody else by a SCRAM password, which the superuser doesn't ha
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import pwd
 import random
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,7 +27,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from sqlalchemy import URL
 
 from app.db import binaries, connect, errors, keeper
 from app.db.binaries import find_server
@@ -33,17 +34,20 @@ from app.db.binaries import find_server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sqlalchemy import URL
+
 __all__ = [
     "execute_file",
     "find_server",
     "free_port",
     "kept_process",
     "log_of",
-    "new_folder",
     "prepare",
+    "private_folder",
     "scratch_database",
     "scratch_server",
     "wait_for",
+    "write_readable",
 ]
 
 APPLICATION_NAME = "opentr-scratch"
@@ -71,6 +75,10 @@ _SOCKET_PATH_BYTES = 107  # sun_path of unix(7), without the final NUL
 _PORTS = range(20000, 32768)  # below those that Linux gives to clients (ip_local_port_range)
 _PORT_ATTEMPTS = 5
 _OLDEST_BUILTIN_LOCALE = 17  # PostgreSQL 17 release notes: builtin collation provider
+_BUILTIN_LOCALE = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+_LIBC_LOCALE = ["--locale=C.UTF-8"]
+_INITDB = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--no-sync", "--no-instructions"]
+_PORT_TAKEN = "could not create any TCP/IP sockets"
 _HBA = "local all postgres peer map=scratch\nlocal all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -108,7 +116,7 @@ def kept_process(folder: Path, commands: Sequence[Sequence[str]], signals: Seque
     if account:
         os.chown(folder, *account)
     order = {
-        "commands": [list(map(str, argv)) for argv in commands],
+        "commands": [list(argv) for argv in commands],
         "parent": os.getpid(),
         "log": str(folder / "log"),
         "uid": account and account[0],
@@ -121,7 +129,7 @@ def kept_process(folder: Path, commands: Sequence[Sequence[str]], signals: Seque
     argv = [sys.executable, "-I", "-S", keeper.__file__, json.dumps(order)]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, cwd="/", start_new_session=True)
     try:
-        yield KeptProcess(folder, order["commands"][-1])
+        yield KeptProcess(folder, commands[-1])
     finally:
         with contextlib.suppress(BrokenPipeError):
             process.communicate(b".", timeout=_STOP_SECONDS * (len(signals) + 2))
@@ -136,55 +144,55 @@ def scratch_server(bindir: Path | None = None, settings: Mapping[str, str] | Non
     """
     bindir = bindir or find_server()
     with contextlib.ExitStack() as stack:
-        for attempt in range(_PORT_ATTEMPTS):
-            try:
-                url = stack.enter_context(_server_at(bindir, FAST | dict(settings or {}), free_port()))
-            except errors.ScratchServerFailed as failure:
-                if "could not create any TCP/IP sockets" not in failure.what or attempt == _PORT_ATTEMPTS - 1:
-                    raise
-            else:
-                break
-        yield url
+        yield _start(stack, bindir, FAST | dict(settings or {}))
+
+
+def _start(stack: contextlib.ExitStack, bindir: Path, settings: Mapping[str, str]) -> URL:
+    """Starts on a free port, on another one if somebody took it in the meantime."""
+    attempts = itertools.count(1)
+    while True:
+        try:
+            return stack.enter_context(_server_at(bindir, settings, free_port()))
+        except errors.ScratchServerFailed as failure:
+            if _PORT_TAKEN not in failure.what or next(attempts) == _PORT_ATTEMPTS:
+                raise
 
 
 @contextlib.contextmanager
 def _server_at(bindir: Path, settings: Mapping[str, str], port: int) -> Iterator[URL]:
     if not (bindir / "postgres").exists():
         raise errors.ServerBinaryMissing(f"PostgreSQL in {bindir}")
-    folder = new_folder()
-    program = binaries.for_account(bindir / "postgres", folder)
-    login = pwd.getpwuid(os.geteuid()).pw_name
-    _write(folder / "pg_hba.conf", _HBA)
-    _write(folder / "pg_ident.conf", f'scratch "{login}" postgres\n')
-    commands = [_initdb(program.with_name("initdb"), folder), _postgres(program, folder, port, settings)]
-    with kept_process(folder, commands, ["SIGINT", "SIGQUIT"]) as process:
-        url = URL.create(
-            connect.DRIVER, username="postgres", database="postgres", port=port, query={"host": str(folder)}
-        )
-        wait_for(
-            lambda: psycopg2.connect(dbname="postgres", user="postgres", host=str(folder), port=port).close(), process
-        )
-        yield url
+    with private_folder() as folder:
+        program = binaries.for_account(bindir / "postgres", folder)
+        login = pwd.getpwuid(os.geteuid()).pw_name
+        write_readable(folder / "pg_hba.conf", _HBA)
+        write_readable(folder / "pg_ident.conf", f'scratch "{login}" postgres\n')
+        newest = binaries.version_of(bindir / "postgres")[0] >= _OLDEST_BUILTIN_LOCALE
+        locale = _BUILTIN_LOCALE if newest else _LIBC_LOCALE
+        initdb = [str(program.with_name("initdb")), "--pgdata", str(folder / "data"), *_INITDB, *locale]
+        commands = [initdb, _postgres(program, folder, port, settings)]
+        with kept_process(folder, commands, ["SIGINT", "SIGQUIT"]) as process:
+            words = f"user=postgres host='{folder}' port={port}"
+            wait_for(lambda: psycopg2.connect(words).close(), process)
+            yield connect.parse_url(f"{words} dbname=postgres")
 
 
-def new_folder() -> Path:
-    """A folder of our own, in the temporary folder unless sockets in there would have too long a path."""
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder of our own, removed at the end: a temporary one, unless sockets in there would have too long a path."""
     socket_name = f"/opentr-{'x' * 8}/.s.PGSQL.{_PORTS.stop}.lock"
     fits = len(os.fsencode(tempfile.gettempdir() + socket_name)) <= _SOCKET_PATH_BYTES
-    return Path(tempfile.mkdtemp(prefix="opentr-", dir=None if fits else "/tmp"))  # noqa: S108 - mkdtemp makes it private
+    folder = Path(tempfile.mkdtemp(prefix="opentr-", dir=None if fits else "/tmp"))  # noqa: S108 - mkdtemp makes it private
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(path: Path, text: str) -> None:
+def write_readable(path: Path, text: str) -> None:
+    """Writes a file that the server account can read, in a folder that only it can enter."""
     path.write_text(text)
     path.chmod(0o644)
-
-
-def _initdb(program: Path, folder: Path) -> list[str]:
-    locale = ["--locale=C.UTF-8"]
-    if binaries.version_of(program)[0] >= _OLDEST_BUILTIN_LOCALE:
-        locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    always = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--no-sync", "--no-instructions"]
-    return [str(program), "--pgdata", str(folder / "data"), *always, *locale]
 
 
 def _postgres(program: Path, folder: Path, port: int, settings: Mapping[str, str]) -> list[str]:
@@ -209,7 +217,10 @@ def free_port() -> int:
 
 
 def wait_for(attempt: Callable[[], object], process: KeptProcess) -> None:
-    """Tries until `attempt`, a connection, succeeds; raises `ScratchServerFailed` when a minute passed or the process ended."""
+    """Tries until `attempt`, a connection, succeeds.
+
+    Raises `ScratchServerFailed` when the process ended or a minute passed.
+    """
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
@@ -265,5 +276,5 @@ def execute_file(url: URL, path: Path, role: str | None = None) -> None:
 
 
 def prepare(url: URL) -> None:
-    """Makes the roles of `database/roles.sql` on that server; this database and its schema `public` then belong as it says."""
+    """Makes the roles of `database/roles.sql` on that server, and this database belong as it says."""
     execute_file(url, ROLES_SQL)

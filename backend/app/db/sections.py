@@ -28,7 +28,7 @@ Row = dict[str, Any]
 HIDDEN = "<hidden>"
 _COUNTED_BYTES = 64 << 20  # a small table of many dead rows is slow to count
 _COUNT_SECONDS = 3.0
-_SHOWN_STATEMENT = 120
+_SHOWN_STATEMENT = 80
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _query_rows(connection: Connection, section: Section, _limits: Limits) -> li
 
 
 def _revision_rows(connection: Connection, _section: Section, _limits: Limits) -> list[Row]:
-    """One row: `revision`, `state` (head, behind, newer, unknown, several, none), `head`, `pending`, `oldest_release`."""
+    """One row: revision, state (head, behind, newer, unknown, several, none), head, pending (ids), oldest_release."""
     stated = chain.stated_versions(connection) or []
     found = chain.known(stated[0]) if len(stated) == 1 else None
     release = chain.oldest_release(connection)
@@ -182,16 +182,34 @@ def _seen(key: str) -> Callable[[Row], object]:
 def _statement(row: Row) -> str:
     if row["hidden"]:
         return HIDDEN
-    words = " ".join(str(row["query"] or "").split())
-    return words if len(words) <= _SHOWN_STATEMENT else words[: _SHOWN_STATEMENT - 1] + "…"
+    words: str = " ".join(str(row["query"] or "").split())
+    return words if len(words) <= _SHOWN_STATEMENT else words[: _SHOWN_STATEMENT - 3] + "..."
 
 
 def _row_count(row: Row) -> object:
     return row["rows"] if row["rows_are"] in ("exact", "unknown") else Estimate(row["rows"])
 
 
+def _served(row: Row) -> str:
+    if not row["valid"]:
+        return "nobody: INVALID"
+    return "a key" if row["enforces"] else "a foreign key" if row["for_foreign_key"] else "queries"
+
+
+def _owner(row: Row) -> str:
+    """Role and application; what a background process is."""
+    return f"{row['role'] or row.get('kind') or ''} {row['application'] or ''}".strip()
+
+
+def _state(row: Row) -> object:
+    waits = row["waits_for"] if row["state"] == "active" else None
+    return HIDDEN if row["hidden"] else f"waits for {waits}" if waits else row["state"]
+
+
 def _session(row: Row) -> str:
-    return "  " * row["depth"] + (str(row["pid"]) if row["pid"] else "prepared")
+    """The pid, below those that it waits for."""
+    depth: int = row["depth"]
+    return "> " * depth + (str(row["pid"]) if row["pid"] else "prepared")
 
 
 SECTIONS = (
@@ -243,9 +261,7 @@ SECTIONS = (
             "index": _in_schema("index"),
             "size": _as(Size, "bytes"),
             "scans": _key("scans"),
-            "last scan": _as(Age, "last_scan_seconds"),
-            "for": lambda row: "a key" if row["enforces"] else "a foreign key" if row["for_foreign_key"] else "queries",
-            "valid": lambda row: "yes" if row["valid"] else "INVALID",
+            "serves": _served,
         },
     ),
     Section(
@@ -267,7 +283,6 @@ SECTIONS = (
         judge=findings.sequence,
         columns={
             "sequence": _in_schema("sequence"),
-            "feeds": _key("feeds"),
             "last": _seen("last_value"),
             "end": _key("end_value"),
             "used": lambda row: HIDDEN if row["hidden"] else Share(row["used"] or 0),
@@ -291,27 +306,24 @@ SECTIONS = (
     Section(
         "transactions",
         "Open transactions",
-        subject=lambda row: f"{row['pid']} {row['role'] or row['kind']} {row['application']}".rstrip(),
+        subject=lambda row: f"{row['pid']} {_owner(row)}".rstrip(),
         judge=findings.transaction,
         columns={
-            "session": _key("pid"),
-            "role": _key("role"),
-            "application": _key("application"),
+            "session": lambda row: str(row["pid"]),
+            "of": _owner,
             "open for": _as(Age, "transaction_seconds"),
-            "state": _seen("state"),
-            "waits for": _key("waits_for"),
+            "state": _state,
             "statement": _statement,
         },
     ),
     Section(
         "locks",
         "Locks waited for",
-        subject=lambda row: f"{row['pid']} {row['role'] or ''} {row['application'] or ''}".rstrip(),
+        subject=lambda row: f"{row['pid']} {_owner(row)}".rstrip(),
         judge=findings.lock,
         columns={
             "session": _session,
-            "role": _key("role"),
-            "application": _key("application"),
+            "of": _owner,
             "waits": _as(Age, "wait_seconds"),
             "wants": _key("wants"),
             "statement": _statement,

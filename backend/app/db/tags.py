@@ -15,11 +15,8 @@ and with them:
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
@@ -27,41 +24,21 @@ from sqlalchemy.pool import NullPool
 from app.db import command, connect, errors
 from app.db.likeness import look_alikes
 from app.db.report import Report, Table
-from app.models.media import FileTag, MediaFile, Tag
-from app.models.user import User
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy import URL, Select
+    from sqlalchemy import URL
 
     from app.db.likeness import Pair
+    from app.db.tagged import TaggedFile, TagUse
 
 APPLICATION_NAME = "opentr tags"
 _SHOWN_FILES = 100
+_SHOWN_UNUSED = 30
 _MISSING_TABLE, _FORBIDDEN = "42P01", "42501"  # PostgreSQL, Appendix A
-
-
-class TagUnknown(errors.BadInput):
-    """No tag has this name."""
-
-    def __init__(self, name: str, near: Sequence[str]) -> None:
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
-        super().__init__(f"there is no tag {name}", f"{meant}./opentr.sh db tags lists them all")
-        self.name = name
-        self.near = list(near)
-
-
-class UserUnknown(errors.BadInput):
-    """No user has this email address."""
-
-    def __init__(self, email: str, near: Sequence[str]) -> None:
-        meant = f"did you mean {' or '.join(near)}?" if near else "check the spelling of the address"
-        super().__init__(f"there is no user {email}", meant)
-        self.email = email
-        self.near = list(near)
 
 
 class TablesMissing(errors.DbError):
@@ -73,28 +50,6 @@ class TablesMissing(errors.DbError):
         super().__init__(
             f"{address} has no tables of OpenTranscribe", "correct the database's name in --dsn or DATABASE_URL"
         )
-
-
-@dataclass(frozen=True)
-class TagUse:
-    """A tag and how many files carry it."""
-
-    name: str
-    files: int
-    created_at: datetime | None
-
-
-@dataclass(frozen=True)
-class TaggedFile:
-    """A file, as the list of files by tag shows it. `user` is the owner's email address."""
-
-    id: int
-    filename: str
-    title: str | None
-    user: str
-    status: str | None
-    upload_time: datetime
-    tags: list[str]
 
 
 def parser() -> command.Parser:
@@ -115,6 +70,8 @@ def act(args: Namespace) -> Report:
 
     Raises `TagUnknown`, `UserUnknown`, `TablesMissing`, `RightsMissing`, and what connecting raises.
     """
+    from app.db.tagged import files_by_tag, tags_in_use  # imports the settings, whose errors are for the edge
+
     if args.limit < 1:
         raise errors.BadInput(f"--limit {args.limit} lists nothing", "type a number from 1 on")
     with _session(command.migrator_url(args)) as session:
@@ -146,63 +103,6 @@ def _table_error(error: ProgrammingError, url: URL) -> Exception:
     return error
 
 
-def tags_in_use(session: Session) -> list[TagUse]:
-    """All tags, those on most files first."""
-    files = func.count(FileTag.id)
-    statement = (
-        select(Tag.name, files, Tag.created_at).outerjoin(FileTag).group_by(Tag.id).order_by(files.desc(), Tag.name)
-    )
-    return [TagUse(*row) for row in session.execute(statement)]
-
-
-def files_by_tag(
-    session: Session, names: Sequence[str], email: str | None, *, limit: int
-) -> tuple[int, list[TaggedFile]]:
-    """How many files carry all the named tags and belong to the user (None: anybody), and the newest `limit` of them.
-
-    Raises `TagUnknown`, `UserUnknown`.
-    """
-    tag_ids = [_tag_id(session, name) for name in names]
-    chosen = select(MediaFile.id)
-    for tag_id in tag_ids:
-        chosen = chosen.where(MediaFile.file_tags.any(FileTag.tag_id == tag_id))
-    if email is not None:
-        chosen = chosen.where(MediaFile.user_id == _user_id(session, email))
-    total = session.execute(select(func.count()).select_from(chosen.subquery())).scalar_one()
-    return total, [TaggedFile(*row) for row in session.execute(_described(chosen, limit))]
-
-
-def _described(chosen: Select[tuple[int]], limit: int) -> Select[Any]:
-    names = (
-        select(func.coalesce(func.array_agg(Tag.name), []))
-        .join(FileTag)
-        .where(FileTag.media_file_id == MediaFile.id)
-        .scalar_subquery()
-    )
-    columns = (MediaFile.id, MediaFile.filename, MediaFile.title, User.email, MediaFile.status, MediaFile.upload_time)
-    newest = (MediaFile.upload_time.desc(), MediaFile.id.desc())
-    return select(*columns, names).join(User).where(MediaFile.id.in_(chosen)).order_by(*newest).limit(limit)
-
-
-def _tag_id(session: Session, name: str) -> int:
-    found = session.execute(select(Tag.id).where(Tag.name == name)).scalar_one_or_none()
-    if found is None:
-        raise TagUnknown(name, _nearest(name, session.scalars(select(Tag.name)).all()))
-    return found
-
-
-def _user_id(session: Session, email: str) -> int:
-    found = session.execute(select(User.id).where(User.email == email)).scalar_one_or_none()
-    if found is None:
-        raise UserUnknown(email, _nearest(email, session.scalars(select(User.email)).all()))
-    return found
-
-
-def _nearest(word: str, known: Sequence[str]) -> list[str]:
-    folded = {name.casefold(): name for name in sorted(known)}
-    return [folded[near] for near in get_close_matches(word.casefold(), folded)]
-
-
 def _tags_report(tags: Sequence[TagUse]) -> Report:
     files = {tag.name: tag.files for tag in tags}
     unused = sorted(name for name, number in files.items() if not number)
@@ -222,7 +122,11 @@ def _tags_report(tags: Sequence[TagUse]) -> Report:
 
 
 def _unused_part(unused: Sequence[str]) -> list[str | Table]:
-    return [f"Not on any file: {', '.join(unused)}\n"] if unused else []
+    if not unused:
+        return []
+    left_out = len(unused) - _SHOWN_UNUSED
+    more = f", and {left_out} more" if left_out > 0 else ""
+    return [f"Not on any file: {', '.join(unused[:_SHOWN_UNUSED])}{more}\n"]
 
 
 def _alike_part(pairs: Sequence[Pair], files: dict[str, int]) -> list[str | Table]:

@@ -82,7 +82,7 @@ def redact(statement: str) -> str:
 
 
 def watch(engine: Engine, slow_ms: float) -> None:
-    """Logs the engine's statements that take `slow_ms` milliseconds or longer, also those that fail; 0 watches nothing."""
+    """Logs the engine's statements that take `slow_ms` milliseconds or longer, failed ones too; 0 watches nothing."""
     if not slow_ms:
         return
     slow_seconds = _watch_of(engine).slow_seconds = slow_ms / 1000

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from annotated_types import MaxLen
-from pydantic import AfterValidator, Field, FiniteFloat, JsonValue, PlainSerializer, SecretStr
+from pydantic import AfterValidator, Field, FiniteFloat, JsonValue, PlainSerializer, Secret
 from sqlalchemy import types as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
@@ -56,13 +55,16 @@ def _null_if_unspeakable(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-Text = Annotated[str, AfterValidator(_storable_text), Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})]
-VarChar10 = Annotated[Text, MaxLen(10)]
-VarChar20 = Annotated[Text, MaxLen(20)]
-VarChar50 = Annotated[Text, MaxLen(50)]
-VarChar100 = Annotated[Text, MaxLen(100)]
-VarChar255 = Annotated[Text, MaxLen(255)]
-VarChar500 = Annotated[Text, MaxLen(500)]
+_STORABLE = AfterValidator(_storable_text)
+_SHOWN = Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})
+
+Text = Annotated[str, _STORABLE, _SHOWN]
+VarChar10 = Annotated[str, Field(max_length=10), _STORABLE, _SHOWN]
+VarChar20 = Annotated[str, Field(max_length=20), _STORABLE, _SHOWN]
+VarChar50 = Annotated[str, Field(max_length=50), _STORABLE, _SHOWN]
+VarChar100 = Annotated[str, Field(max_length=100), _STORABLE, _SHOWN]
+VarChar255 = Annotated[str, Field(max_length=255), _STORABLE, _SHOWN]
+VarChar500 = Annotated[str, Field(max_length=500), _STORABLE, _SHOWN]
 
 Int4 = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 Int8 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
@@ -76,7 +78,10 @@ StoredDouble = Annotated[float, PlainSerializer(_null_if_unspeakable, return_typ
 Timestamp = Annotated[datetime, AfterValidator(_in_utc)]
 Json = Annotated[JsonValue, AfterValidator(_storable_json)]
 
-Password = Annotated[SecretStr, Field(min_length=8, max_length=1024)]
+Password = Annotated[
+    Secret[Annotated[str, Field(min_length=8, max_length=1024)]],
+    Field(json_schema_extra={"format": "password", "writeOnly": True}),
+]
 """A password in clear: 8 characters or more, and no more than is sensible to hash. It is no column."""
 
 

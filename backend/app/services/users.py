@@ -1,0 +1,52 @@
+"""The people who use the instance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+
+from app.core.security import get_password_hash
+from app.db import errors
+from app.models import User
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from app.schemas.user import UserCreate
+
+_ADMIN_LOCK = 0x61646D696E  # "admin"; a key of advisory locks that nothing else takes
+
+
+class EmailTaken(errors.DbError):
+    """Another user has this address."""
+
+    exit_code = 4
+
+    def __init__(self, email: str) -> None:
+        super().__init__(
+            f"{email} belongs to a user who is no administrator, and nobody is made one in passing",
+            "set ADMIN_EMAIL to another address, then try again; nothing was changed",
+        )
+
+
+def admin_email(session: Session) -> str | None:
+    """The address of the first administrator, if there is one.
+
+    Until the transaction ends, whoever else asks waits: so two who find none can't both make one.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(_ADMIN_LOCK)))
+    return session.scalar(select(User.email).where(User.is_superuser).order_by(User.id).limit(1))
+
+
+def create_user(session: Session, new: UserCreate) -> User:
+    """A new user, flushed and not committed. Raises `EmailTaken`; the transaction is then lost."""
+    columns = new.model_dump(exclude={"password"})
+    user = User(**columns, hashed_password=get_password_hash(new.password.get_secret_value()))
+    session.add(user)
+    try:
+        session.flush()
+    except IntegrityError as error:  # the only key that can be hit: the id comes from a sequence
+        raise EmailTaken(new.email) from error
+    return user

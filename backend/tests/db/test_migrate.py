@@ -1,0 +1,286 @@
+"""Migrations on databases with rows and with traffic: forwards, backwards, blocked, failing, twice at once."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from alembic import command as alembic
+from tests.db.rows import all_rows, ask, run
+
+from app.db import adopt, catalog, chain, connect, errors, migrate, migrator
+from app.db.migrator import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import URL, Connection
+    from tests.db.tree import Tree
+    from tests.pgbouncer import PgBouncer
+
+IMPATIENT = Budget(lock_timeout_ms=300, attempts=2, longest_pause_s=0.1)
+
+
+@pytest.fixture
+def adopted(contract_database: URL) -> URL:
+    """A database of the field with rows, adopted at revision 0002."""
+    adopt.adopt(contract_database, adopt.look(contract_database))
+    return contract_database
+
+
+@pytest.fixture
+def blocking(migrated: Callable[[str], URL]) -> Iterator[tuple[URL, Connection]]:
+    """A database at 0008 and a session named `nightly report` in whose transaction media_file was read."""
+    url = migrated("0008")
+    engine = connect.direct_engine(url, application_name="nightly report")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM media_file")
+        yield url, connection
+    engine.dispose()
+
+
+def version(url: URL) -> object:
+    """The revision that a fresh connection sees."""
+    return ask(url, "SELECT string_agg(version_num, ',') FROM alembic_version")
+
+
+def test_each_revision_goes_up_and_down_on_rows(adopted: URL) -> None:
+    """Upwards no row is lost; each downgrade leaves the catalog of the revision below, and the rows."""
+    upwards = {"0002": all_rows(adopted)}
+    for revision in chain.after(chain.known("0002")):
+        migrate.migrate(adopted, revision)
+        upwards[revision.id] = all_rows(adopted)
+        assert {t: len(found) for t, found in upwards[revision.id].items()} == {
+            t: len(f) for t, f in upwards["0002"].items()
+        }
+    for revision in reversed(chain.revisions()[1:-1]):
+        alembic.downgrade(chain.config(adopted, say=lambda _line: None), revision.id)
+        with connect.direct(adopted, "tests") as connection:
+            assert catalog.compare(catalog.recorded(revision.id) or {}, catalog.read_catalog(connection)) == []
+        rows, expected = all_rows(adopted), upwards["0010"]
+        assert rows == expected, revision
+    migrate.migrate(adopted, chain.head())
+    assert all_rows(adopted) == upwards["0010"]
+
+
+def test_existing_speakers_get_a_uuid_each(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0001")
+    run(
+        url,
+        "INSERT INTO \"user\" (email, hashed_password, full_name) VALUES ('a@b', 'x', 'A')",
+        "INSERT INTO speaker (user_id, name) SELECT 1, 'S' || n FROM generate_series(1, 50) n",
+    )
+    migrate.migrate(url, chain.head())
+    assert (
+        ask(url, "SELECT count(DISTINCT uuid) FROM speaker WHERE uuid ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'")
+        == 50
+    )
+
+
+def test_an_old_segment_outlives_its_speaker_and_goes_with_its_file(adopted: URL) -> None:
+    migrate.migrate(adopted, chain.head())
+    before = ask(adopted, "SELECT count(*) FROM transcript_segment")
+    run(adopted, "DELETE FROM speaker WHERE id = 1")
+    assert ask(adopted, "SELECT count(*) FROM transcript_segment") == before
+    run(adopted, "DELETE FROM media_file WHERE id = 2")
+    assert ask(adopted, "SELECT count(*) FROM transcript_segment") == int(str(before)) - 50
+
+
+def test_updated_at_is_kept_by_the_database(database: URL) -> None:
+    run(
+        database,
+        "INSERT INTO \"user\" (email, hashed_password, full_name, updated_at) VALUES ('a@b', 'x', 'A', '2020-01-01')",
+        'UPDATE "user" SET full_name = full_name',
+    )
+    assert ask(database, "SELECT updated_at < now() - interval '1 year' FROM \"user\"") is True
+    run(database, "UPDATE \"user\" SET full_name = 'B'")
+    assert ask(database, "SELECT updated_at > now() - interval '1 minute' FROM \"user\"") is True
+
+
+def test_oldest_release_follows_the_revision_both_ways(tree: Tree, empty_database: URL) -> None:
+    tree.change(
+        "backend/alembic/versions/0009_listing_times.py", 'oldest_release = "0.1.0"', 'oldest_release = "0.9.0"'
+    )
+    tree.change("backend/alembic/versions/0010_search.py", 'oldest_release = "0.1.0"', 'oldest_release = "1.0.0"')
+    question = "SELECT oldest_release FROM schema_release"
+    assert tree.run(["-m", "alembic", "upgrade", "0008"], empty_database).returncode == 0
+    assert ask(empty_database, question) == "0.1.0"
+    assert tree.run(["-m", "alembic", "upgrade", "head"], empty_database).returncode == 0
+    assert ask(empty_database, question) == "1.0.0"
+    assert tree.run(["-m", "alembic", "downgrade", "-1"], empty_database).returncode == 0
+    assert ask(empty_database, question) == "0.9.0"
+
+
+def test_plain_alembic_works_with_the_same_settings(tree: Tree, empty_database: URL) -> None:
+    upgraded = tree.run(["-m", "alembic", "upgrade", "head"], empty_database)
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert "to 0010 (Search)" in upgraded.stderr
+    assert tree.run(["-m", "alembic", "current"], empty_database).stdout.split() == ["0010", "(head)"]
+    assert tree.run(["-m", "alembic", "downgrade", "-1"], empty_database).returncode == 0
+    assert version(empty_database) == "0009"
+
+
+def test_new_objects_belong_to_app_owner_whoever_migrates(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0010")
+    owners = "SELECT string_agg(DISTINCT tableowner, ',') FROM pg_tables WHERE schemaname = 'public'"
+    assert ask(url, owners) == "app_owner"
+    assert ask(url, "SELECT has_table_privilege('app_rw', 'media_file', 'INSERT')") is True
+
+
+def test_the_migrator_role_migrates(empty_database: URL, as_role: Callable[[URL, str], URL]) -> None:
+    migrate.migrate(as_role(empty_database, "app_migrator"), chain.head())
+    assert version(empty_database) == "0010"
+
+
+def test_the_applications_role_may_not_migrate(empty_database: URL, as_role: Callable[[URL, str], URL]) -> None:
+    with pytest.raises(errors.RightsMissing, match="the role app_rw may not change the schema"):
+        migrate.migrate(as_role(empty_database, "app_rw"), chain.head())
+    assert ask(empty_database, "SELECT to_regclass('media_file')") is None
+
+
+def test_a_migration_does_not_go_through_a_pool(
+    pool: PgBouncer, empty_database: URL, as_role: Callable[[URL, str], URL]
+) -> None:
+    pooled = pool.through(as_role(empty_database, "app_rw"))
+    with pytest.raises(errors.PooledConnection, match="goes through a connection pooler"):
+        migrate.migrate(pooled, chain.head())
+
+
+def test_a_lock_that_stays_is_named_and_the_database_is_where_it_was(blocking: tuple[URL, Connection]) -> None:
+    url, _ = blocking
+    with pytest.raises(errors.LockBudgetSpent, match="nightly report, idle in transaction") as caught:
+        migrate.migrate(url, chain.head(), IMPATIENT)
+    assert caught.value.reached == "0008"
+    assert version(url) == "0008"
+    assert "SELECT count(*) FROM media_file" in str(caught.value)
+
+
+def test_a_lock_that_goes_lets_the_migration_through(
+    blocking: tuple[URL, Connection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, connection = blocking
+    told: list[str] = []
+
+    def free(line: str) -> None:
+        told.append(line)
+        if "attempt 1" in line:
+            connection.rollback()
+
+    alembic.upgrade(
+        chain.config(url, say=free, budget=Budget(lock_timeout_ms=300, attempts=5, longest_pause_s=0.1)), "head"
+    )
+    assert version(url) == "0010"
+    assert any("held by" in line and "nightly report" in line for line in told)
+
+
+def test_the_role_app_migrator_sees_who_blocks_it(
+    blocking: tuple[URL, Connection], as_role: Callable[[URL, str], URL]
+) -> None:
+    url, _ = blocking
+    with pytest.raises(errors.LockBudgetSpent, match=r"nightly report.*SELECT count"):
+        migrate.migrate(as_role(url, "app_migrator"), chain.head(), IMPATIENT)
+
+
+def test_a_second_migrator_is_refused_and_told_who_is_at_work(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0003")
+    with migrator.alone(url), pytest.raises(errors.MigratorBusy, match=r"opentr migrator \(lock\)"):
+        migrate.migrate(url, chain.head())
+    assert version(url) == "0003"
+
+
+def test_two_migrators_at_once_end_at_head(tree: Tree, migrated: Callable[[str], URL]) -> None:
+    """Each either does it, finds it done, or is refused; never both half."""
+    url = migrated("0003")
+    with ThreadPoolExecutor(2) as both:
+        ended = list(both.map(lambda _: tree.run(["-m", "app.db.migrate"], url), range(2)))
+    assert 0 in [process.returncode for process in ended]
+    for process in ended:
+        assert process.returncode == 0 or "another migrator is at work" in process.stderr
+    assert version(url) == "0010"
+
+
+def test_a_revision_that_fails_in_the_middle_leaves_those_before_it(tree: Tree, migrated: Callable[[str], URL]) -> None:
+    url = migrated("0006")
+    tree.change(
+        "backend/alembic/versions/0009_listing_times.py",
+        '        op.execute(f"ALTER TABLE {table} DROP CONSTRAINT {table}_{column}_check")',
+        '        op.execute("SELECT 1 / 0")',
+    )
+    failed = tree.run(["-m", "app.db.migrate"], url)
+    assert failed.returncode == 1
+    assert "division by zero. The database is at revision 0008" in failed.stderr
+    assert version(url) == "0008"
+    assert (
+        ask(
+            url,
+            "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'media_file'::regclass AND attname = 'upload_time'",
+        )
+        is False
+    )
+
+
+def test_an_index_that_fails_concurrently_leaves_nothing_invalid_and_goes_on(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0003")
+    run(url, "CREATE INDEX CONCURRENTLY speaker_user_id_idx ON speaker (user_id)")
+    run(url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'speaker_user_id_idx'::regclass")
+    migrate.migrate(url, chain.head())
+    assert ask(url, "SELECT bool_and(indisvalid) FROM pg_index") is True
+    with connect.direct(url, "tests") as connection:
+        assert catalog.compare(catalog.recorded("0010") or {}, catalog.read_catalog(connection)) == []
+
+
+def test_a_failed_concurrent_index_says_where_the_database_is(tree: Tree, migrated: Callable[[str], URL]) -> None:
+    url = migrated("0003")
+    tree.change("backend/alembic/versions/0004_indexes.py", '"task (media_file_id)"', '"task ((1 / (length(id) - 1)))"')
+    run(
+        url,
+        "INSERT INTO \"user\" (email, hashed_password, full_name) VALUES ('a@b', 'x', 'A')",
+        "INSERT INTO task (id, user_id, task_type, status) VALUES ('a', 1, 't', 'pending')",
+    )
+    failed = tree.run(["-m", "app.db.migrate"], url)
+    assert failed.returncode == 1
+    assert "division by zero. The database is at revision 0003" in failed.stderr
+    assert ask(url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+    run(url, "DELETE FROM task")
+    assert tree.run(["-m", "app.db.migrate", "--to", "0004"], url).returncode == 0
+
+
+def test_an_upgrade_that_is_not_there_afterwards_is_no_success(tree: Tree, migrated: Callable[[str], URL]) -> None:
+    url = migrated("0009")
+    tree.change(
+        "backend/alembic/env.py",
+        "        with context.begin_transaction():\n            context.run_migrations()\n\n    migrate",
+        "        connection.exec_driver_sql('SELECT 1')\n"
+        "        context.configure(connection=connection, transaction_per_migration=True,"
+        " on_version_apply=[lambda heads, **_: expected.append(', '.join(heads))])\n"
+        "        with context.begin_transaction():\n            context.run_migrations()\n\n    migrate",
+    )
+    tree.change(
+        "backend/alembic/versions/0010_search.py",
+        "    for name, definition in INDEXES.items():\n        create_index(name, definition)",
+        "    pass",
+    )
+    ended = tree.run(["-m", "app.db.migrate"], url)
+    assert ended.returncode == 5
+    assert "ended at revision 0010, and a fresh connection sees 0009" in ended.stderr
+
+
+def test_killed_in_the_middle_it_goes_on_next_time(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0003")
+
+    def die(line: str) -> None:
+        if "to 0007" in line:
+            os._exit(9)
+
+    pid = os.fork()
+    if pid == 0:
+        alembic.upgrade(chain.config(url, say=die), "head")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    assert version(url) == "0006"
+    while ask(url, "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'opentr migrator%'"):
+        pass
+    migrate.migrate(url, chain.head())
+    assert version(url) == "0010"

@@ -1,0 +1,1 @@
+"""The ops tool of OpenTranscribe: what `./opentr.sh` runs."""

@@ -1,0 +1,1 @@
+"""What the tool does: the order of steps, a verb a file."""

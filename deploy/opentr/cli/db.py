@@ -1,0 +1,43 @@
+"""`./opentr.sh db ...`: each verb is a module of the app, and its arguments are the module's own business."""
+
+from __future__ import annotations
+
+import click
+
+VERBS = {
+    "check": "Prove that SQL, models, migrations and schemas agree.",
+    "adopt": "Bring a database that was made by hand under the migrations.",
+    "current": "Show at which revision a database is.",
+    "history": "List the revisions.",
+    "sql": "Print the SQL of revisions without running it.",
+    "migrate": "Bring a database to the newest revision.",
+    "revision": "Write a new revision from what has changed in the models.",
+    "inspect": "Show the state of a database: sizes, index use, sessions, locks.",
+    "tags": "Show tags and the files that carry them.",
+}
+
+
+class Verb(click.Command):
+    """A command that hands on all of its arguments as they were typed, --help too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments unread."""
+        ctx.args = list(args)
+        return []
+
+
+@click.group()
+def db() -> None:
+    """Check, migrate and inspect the database."""
+
+
+def _run(ctx: click.Context) -> int:
+    from opentr.actions.db import run_verb
+
+    return run_verb(str(ctx.info_name), ctx.args)
+
+
+for name, sentence in VERBS.items():
+    db.add_command(
+        Verb(name, callback=click.pass_context(_run), help=sentence, short_help=sentence, add_help_option=False)
+    )

@@ -1,0 +1,48 @@
+"""The tool's edge: what was typed comes in, an exit code goes out, and errors become words."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from opentr.cli.root import PROGRAM, root
+from opentr.cli.usage import usage_words
+from opentr.errors import ExitCode, OpentrError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command that was typed and returns its exit code (design §9)."""
+    try:
+        return root.main([*argv], prog_name=PROGRAM, standalone_mode=False) or ExitCode.DONE
+    except click.Abort:
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it becomes words
+        what, hint, code = _words(error, argv)
+        print(what, hint, sep="\n", file=sys.stderr)
+        return code
+
+
+def _words(error: Exception, argv: Sequence[str]) -> tuple[str, str, ExitCode]:
+    """What happened, what to type next, and the exit code."""
+    if isinstance(error, OpentrError):
+        return error.what, error.hint, error.exit_code
+    if isinstance(error, click.UsageError):
+        return *usage_words(error), ExitCode.USAGE
+    return *_fault_words(error, argv), ExitCode.FAILED
+
+
+def _fault_words(error: Exception, argv: Sequence[str]) -> tuple[str, str]:
+    from opentr import process, settings, state
+
+    command = process.shown([PROGRAM, *argv])
+    what = f"{command} failed by a fault of its own: {type(error).__name__}: {error}"
+    try:
+        log = state.record_traceback(settings.read(), error, command)
+    except OpentrError as cause:
+        return what, f"its traceback could not be kept: {cause.what}; {cause.hint}"
+    return what, f"please report it with the end of {log}"

@@ -1,0 +1,1 @@
+"""How services and the app's commands run: a small class a runtime."""
