@@ -12,29 +12,33 @@ has_pgbouncer() { # from 1.23 on
     runs "$cache/trixie/usr/sbin/pgbouncer" || { runs /usr/sbin/pgbouncer &&
         /usr/sbin/pgbouncer --version | awk '/^PgBouncer/ { split($2, v, "."); fits = v[1] > 1 || v[2] >= 23 } END { exit !fits }'; }
 }
-has_all() { has_postgres 17 trixie && has_pgbouncer && has_postgres 15 bookworm; }
+missing() { # prints what can't be run, if anything
+    if ! has_postgres 17 trixie; then printf ' PostgreSQL 17,'; fi
+    if ! has_pgbouncer; then printf ' PgBouncer,'; fi
+    if ! has_postgres 15 bookworm; then printf ' PostgreSQL 15,'; fi
+}
 
 # shellcheck source=/dev/null
 mirrors() { # the addresses in apt's sources, of either format, that have this machine's release
-    local sources
-    sources=$(find /etc/apt -name '*.list' -o -name '*.sources')
-    for file in $sources; do (cat -- "$file" && echo); done | awk -v name="$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")" '
+    find /etc/apt '(' -name '*.list' -o -name '*.sources' ')' -exec awk 'FNR == 1 { print "" } 1' {} + |
+        awk -v name="$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")" '
         function fits(words) { return (" " words " ") ~ " (stable|" name ") " }
         $1 == "deb" { sub(/\[[^]]*\]/, ""); if (fits($3) && / main/) print $2 }
         $1 == "URIs:" { uri = $2 }
         $1 == "Suites:" { suited = fits($0) }
         $1 == "Components:" { main = / main/ }
-        NF == 0 { if (suited && main) print uri; uri = suited = main = 0 }'
+        NF == 0 { if (suited && main) print uri; uri = suited = main = 0 }
+        END { if (suited && main) print uri }'
 }
 
 download() { # folder, mirror, suite, packages: by an apt of our own, which knows of nothing installed
     local at=$1/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     mkdir -p "$at/lists/partial" "$at/cache/archives/partial" && : >"$at/status"
     echo "deb [signed-by=$keyring] $2 $3 main" >"$at/sources.list"
-    printf '%s "%s";\n' Dir::Etc::SourceList "$at/sources.list" Dir::Etc::SourceParts /dev/null \
-        Dir::Etc::Preferences /dev/null Dir::Etc::PreferencesParts /dev/null \
-        Dir::State::Lists "$at/lists" Dir::State::Status "$at/status" Dir::Cache "$at/cache" APT::Install-Recommends false \
-        APT::Sandbox::User root APT::Update::Error-Mode any Debug::NoLocking true Acquire::Retries 2 Acquire::http::Timeout 30 >"$at/apt.conf"
+    printf '%s "%s";\n' Dir::Etc::SourceList "$at/sources.list" Dir::Etc::SourceParts /dev/null Dir::Etc::Preferences /dev/null \
+        Dir::Etc::PreferencesParts /dev/null Dir::State::Lists "$at/lists" Dir::State::Status "$at/status" Dir::Cache "$at/cache" \
+        APT::Install-Recommends false APT::Sandbox::User root APT::Update::Error-Mode any Debug::NoLocking true \
+        Acquire::Retries 2 Acquire::http::Timeout 30 >"$at/apt.conf"
     apt-get -c "$at/apt.conf" -qq update && apt-get -c "$at/apt.conf" -qq install --download-only --yes "${@:4}"
 }
 
@@ -57,18 +61,16 @@ fetch() ( # suite, packages: all or nothing
     new=$cache/new.$1 && rm -rf "$new" && mkdir -p "$new"
     for mirror in $(mirrors) "no mirror"; do if download "$new" "$mirror" "$@"; then break; fi; done
     unpack "$new" "$cache/$1" && rm -rf "${cache:?}/$1" && mv "$new" "$cache/$1"
-)
+) >>"$cache/log" 2>&1
 
 mkdir -p "$cache"
-if has_all; then exit; fi
-exec 9>"$cache/lock" && flock 9
+[[ -n $(missing) ]] || exit 0
+exec 9>"$cache/lock" && flock 9 && : >"$cache/log"
 set +e # a fetch that fails is told below
-if ! has_postgres 17 trixie || ! has_pgbouncer; then fetch trixie postgresql-17 pgbouncer >>"$cache/log" 2>&1; fi
-if ! has_postgres 15 bookworm; then fetch bookworm postgresql-15 >>"$cache/log" 2>&1; fi
-if has_all; then exit; fi
-
-reason=$(grep -E "^E:|not found|no mirror" "$cache/log" | tail -n 1)
-missing=$(has_postgres 17 trixie || echo ' PostgreSQL 17;'; has_pgbouncer || echo ' PgBouncer;'; has_postgres 15 bookworm || echo ' PostgreSQL 15;')
-printf 'tests will leave out what needs:%s %s\n' "${missing//$'\n'/}" "${reason:-see $cache/log}" >&2
+if ! has_postgres 17 trixie || ! has_pgbouncer; then fetch trixie postgresql-17 pgbouncer; fi
+if ! has_postgres 15 bookworm; then fetch bookworm postgresql-15; fi
+left=$(missing) && reason=$(grep -E '^E:|not found|No such file' "$cache/log" | tail -n 1)
+[[ -n $left ]] || exit 0
+printf 'tests will leave out what needs%s because: %s\n' "$left" "${reason:-see $cache/log}" >&2
 printf 'Install these, or try again on Debian with its mirror in reach and .venv made (make venv).\n' >&2
 [[ ${CI:-} != true ]]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from app.schemas.user import UserCreate
 
 _GENERATED_BYTES = 18
-_UNDEFINED_TABLE, _INSUFFICIENT_PRIVILEGE = "42P01", "42501"  # PostgreSQL manual, appendix A
+# PostgreSQL manual, appendix A
+_UNDEFINED_TABLE = "42P01"
+_NOT_ALLOWED = ("42501", "25006")  # insufficient_privilege, read_only_sql_transaction
 
 
 class TablesMissing(errors.DbError):
@@ -83,17 +85,17 @@ def _transaction(url: URL) -> Iterator[Session]:
             with connect.translated(url):
                 session.connection()
             yield session
-    except ProgrammingError as error:
+    except DBAPIError as error:
         raise _worded(error, url) from error
     finally:
         engine.dispose()
 
 
-def _worded(error: ProgrammingError, url: URL) -> Exception:
+def _worded(error: DBAPIError, url: URL) -> Exception:
     code = getattr(error.orig, "pgcode", None)
     if code == _UNDEFINED_TABLE:
         return TablesMissing(connect.describe(url))
-    if code == _INSUFFICIENT_PRIVILEGE:
+    if code in _NOT_ALLOWED:
         hint = "use the role of the application: correct --dsn or DATABASE_URL"
         return errors.RightsMissing(url.username or "connected", "read and write users", hint)
     return error

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 REDACTED = "[REDACTED]"
-# Up to the last @ that can be meant, because a password may hold one, and blanks (SQLAlchemy writes them as they are) or
-# slashes; where that is too much, a host's name is blotted out as well.
+# Up to the last @ that can be meant, because a password may hold one, and blanks (SQLAlchemy leaves them) or slashes;
+# where that is too much, a host's name is blotted out as well.
 _URL_PASSWORD = re.compile(r"(://[^:/?#@\s]*:)(?:[^/\n]*|\S*)(?=@)")
 _NAMED_PASSWORD = re.compile(
     r"(?i)(\b\w*(?:password|passwd|secret)\w*['\"]?\s*[=:]\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s,;&}]+)"

@@ -221,9 +221,7 @@ class RowWriter:
 
     def _misfit(self, row: Any) -> str | None:  # noqa: ANN401 - whatever a caller gives as a row
         if not hasattr(row, "keys" if self._mappings else "__len__"):
-            return (
-                f"a {type(row).__name__} is not {'a mapping' if self._mappings else 'a sequence'}, as the first row is"
-            )
+            return f"it is of type {type(row).__name__}, and no {'mapping' if self._mappings else 'sequence'}"
         if not self._mappings:
             wrong = len(row) != len(self._names)
             return f"it has {len(row)} values, and there are {len(self._names)} columns" if wrong else None

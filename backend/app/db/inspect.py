@@ -151,7 +151,7 @@ def _problem(error: DBAPIError, limits: Limits, role: str) -> str:
     code = str(getattr(error.orig, "pgcode", None))
     said = str(error.orig).strip().splitlines()[0]
     words = {
-        _TIMED_OUT: f"timed out (at most {limits.statement_seconds:g} s a query)",
+        _TIMED_OUT: f"timed out: longer than {limits.statement_seconds:g} s, or than the role's statement_timeout",
         _LOCKED: f"waited {limits.lock_seconds:g} s for a lock that another session holds, and gave up",
         _FORBIDDEN: f"the role {role} may not see this: {said}",
     }

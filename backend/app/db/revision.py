@@ -7,7 +7,7 @@ written by hand; `--record` then keeps the finished revision's catalog.
 
 from __future__ import annotations
 
-import io
+from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from app.db import catalog, chain, check, command, errors
@@ -15,7 +15,6 @@ from app.db.connect import direct
 from app.db.report import Report
 
 if TYPE_CHECKING:
-    from argparse import Namespace
     from pathlib import Path
 
     from sqlalchemy import URL
@@ -88,7 +87,7 @@ def _to_head(url: URL) -> None:
 
 def _quiet(url: URL, **attributes: Any) -> Any:  # noqa: ANN401 - Alembic's Config, imported where it is needed
     made = chain.config(url, say=lambda _line: None, **attributes)
-    made.stdout = io.StringIO()  # Alembic's own words about what it writes; ours say the same
+    made.cmd_opts = Namespace(quiet=True)  # Alembic's own words about what it writes; ours say the same
     return made
 
 

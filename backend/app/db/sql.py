@@ -22,7 +22,7 @@ def parser() -> command.Parser:
         "--from",
         dest="start",
         metavar="REVISION",
-        help="begin after this one, or `base`; default: where the database stands",
+        help="begin after this one, `base` or `head-1`; default: where the database stands",
     )
     words.add_argument("--to", metavar="REVISION", default="head", help="end with this one (default: head)")
     return words
@@ -30,12 +30,17 @@ def parser() -> command.Parser:
 
 def act(args: Namespace) -> Report:
     """Prints; only without --from a database is asked."""
-    start = args.start or _position(command.migrator_url(args))
+    start = _before_head() if args.start == "head-1" else args.start or _position(command.migrator_url(args))
     for word in (start, args.to):
         if word not in ("base", "head") and chain.known(word) is None:
             raise errors.BadInput(f"there is no revision {word}", "type ./opentr.sh db history")
     text = upgrade_sql(start, args.to)
     return Report({"from": start, "to": args.to, "sql": text}, [text.strip() or "-- nothing is pending"])
+
+
+def _before_head() -> str:
+    everyone = chain.revisions()
+    return everyone[-2].id if len(everyone) > 1 else "base"
 
 
 def _position(url: URL) -> str:

@@ -69,7 +69,7 @@ def test_lines_below_the_level_are_left_out(stream: io.StringIO) -> None:
 def test_secrets_are_blotted_out_wherever_they_stand(line_format: str, stream: io.StringIO) -> None:
     log_lines.configure("INFO", line_format, stream)
     log = structlog.stdlib.get_logger()
-    log.info("connecting to " + ADDRESS, settings={"url": ADDRESS, "db_password": "s3cr"}, many=[ADDRESS])
+    log.info("connecting to %s", ADDRESS, settings={"url": ADDRESS, "db_password": "s3cr"}, many=[ADDRESS])
     logging.getLogger("library").error("no login at %s", ADDRESS)
     try:
         int(ADDRESS)

@@ -319,6 +319,8 @@ class Trimmed(media.TagCreate):
     name: VarChar50
 
 
+NO_FIELD = "not_columns gives a reason for it, and there is no such field"
+NO_COLUMN = "not_shown gives a reason for it, and {} has no such column"
 CLASS_MISTAKES: dict[str, tuple[Schema, str]] = {
     "undeclared field": (
         rebuilt(media.TagCreate, {"colour": (VarChar50, ...)}),
@@ -346,7 +348,7 @@ CLASS_MISTAKES: dict[str, tuple[Schema, str]] = {
     ),
     "reason for a field that is gone": (
         rebuilt(media.TagCreate, reasons={"not_columns": {"colour": "for the eye"}}),
-        "TagCreate.colour: not_columns gives a reason for it, and there is no such field",
+        f"TagCreate.colour: {NO_FIELD}",
     ),
     "reason for a column": (
         rebuilt(media.TagCreate, reasons={"not_columns": {"name": "for the eye"}}),
@@ -354,7 +356,7 @@ CLASS_MISTAKES: dict[str, tuple[Schema, str]] = {
     ),
     "misspelt reason for a field": (
         rebuilt(media.TranscriptSegmentRead, reasons={"not_columns": {"speakers": "the row"}}),
-        "TranscriptSegmentRead.speakers: not_columns gives a reason for it, and there is no such field; is speaker meant?",
+        f"TranscriptSegmentRead.speakers: {NO_FIELD}; is speaker meant?",
     ),
     "reason for a column that is shown": (
         rebuilt(media.TagRead, reasons={"not_shown": {"name": "a secret"}}),
@@ -362,11 +364,11 @@ CLASS_MISTAKES: dict[str, tuple[Schema, str]] = {
     ),
     "reason for a column that is gone": (
         rebuilt(media.TagRead, reasons={"not_shown": {"colour": "a secret"}}),
-        "TagRead.colour: not_shown gives a reason for it, and tag has no such column",
+        f"TagRead.colour: {NO_COLUMN.format('tag')}",
     ),
     "misspelt reason for a column": (
         rebuilt(user.UserRead, reasons={"not_shown": {"hashed_pasword": "a secret"}}),
-        "UserRead.hashed_pasword: not_shown gives a reason for it, and user has no such column; is hashed_password meant?",
+        f"UserRead.hashed_pasword: {NO_COLUMN.format('user')}; is hashed_password meant?",
     ),
     "undeclared computed field": (
         Drawn,

@@ -100,6 +100,7 @@ def run(
     def run_program(program: str) -> dict[str, Any]:
         environment = os.environ | {
             "DATABASE_URL": url.render_as_string(hide_password=False),
+            "DB_POOL_PRE_PING": "false",  # which would notice and replace what is amiss
             "PYTHONPATH": str(binaries.CHECKOUT / "backend"),
         }
         done = subprocess.run(

@@ -163,6 +163,7 @@ def test_postgres_15(servers: Servers):
     with servers.with_head(15).clone("opentr_template_head") as url, in_transaction(url, "SELECT 1"):
         inspection = inspect(url, limits=Limits(idle_seconds=(0, 0)))
         assert problems(inspection) == {}
+        assert "without data checksums" in found(url, "server")[str(url.database)].reason
         assert [finding.section for finding in inspection.findings if finding.level is Level.WARNING] == [
             "transactions"
         ]
@@ -459,20 +460,40 @@ HELD_CATALOG = "LOCK TABLE pg_catalog.pg_sequence IN ACCESS EXCLUSIVE MODE"
 
 
 @pytest.mark.parametrize(
-    ("limits", "options", "words"),
+    ("own", "expected"),
     [
-        (Limits(statement_seconds=0.2, lock_seconds=60), "", "timed out"),
-        (Limits(statement_seconds=60, lock_seconds=0.2), "", "waited 0.2 s for a lock"),
-        (Limits(statement_seconds=60, lock_seconds=60), "-c statement_timeout=200", "timed out"),
+        ("", {"statement_timeout": "5s", "lock_timeout": "1s"}),
+        ("-c statement_timeout=200", {"statement_timeout": "200ms", "lock_timeout": "1s"}),
+        ("-c statement_timeout=60s -c lock_timeout=10s", {"statement_timeout": "5s", "lock_timeout": "1s"}),
     ],
-    ids=["our timeout", "our patience for locks", "the role's shorter timeout"],
+    ids=["none", "shorter", "longer"],
 )
-def test_section_that_takes_too_long_says_so_and_the_others_go_on(
-    database: URL, limits: Limits, options: str, words: str
+def test_limits_of_a_query_are_ours_unless_the_role_has_shorter_ones(
+    database: URL, own: str, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
-    patient = database.update_query_dict({"options": options}) if options else database
+    seen: dict[str, str] = {}
+
+    def look(connection: Connection, *_: object) -> list[Any]:
+        for name in expected:
+            seen[name] = connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+        return []
+
+    section = next(section for section in SECTIONS if section.name == "cache")
+    monkeypatch.setattr(verb, "SECTIONS", [dataclasses.replace(section, ask=look)])
+    assert problems(inspect(database.update_query_dict({"options": own}))) == {}
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Limits(statement_seconds=0.2, lock_seconds=60), "timed out"),
+        (Limits(statement_seconds=60, lock_seconds=0.2), "waited 0.2 s for a lock"),
+    ],
+)
+def test_section_that_takes_too_long_says_so_and_the_others_go_on(database: URL, limits: Limits, words: str):
     with in_transaction(database, HELD_CATALOG):
-        inspection = inspect(patient, limits=limits)
+        inspection = inspect(database, limits=limits)
     assert set(problems(inspection)) == {"sequences"}
     assert words in problems(inspection)["sequences"]
     assert rows(inspection, "wraparound")
@@ -613,7 +634,9 @@ def test_unknown_section_is_wrong_usage(capsys: pytest.CaptureFixture[str]):
 
 def test_long_sections_are_cut_in_text_and_whole_in_json(database: URL, capsys: pytest.CaptureFixture[str]):
     run(database, *(f"CREATE SEQUENCE many_{n}" for n in range(40)))
-    assert "and 18 more; --json lists them all" in said(capsys, "--dsn", dsn(database), "--section", "sequences")
+    text = said(capsys, "--dsn", dsn(database), "--section", "sequences")
+    assert "and 18 more; --json lists them all" in text
+    assert len(re.findall(r"\w+_id_seq|many_\d+", text)) == 30
     data = json.loads(said(capsys, "--dsn", dsn(database), "--section", "sequences", "--json"))
     assert len(data["sections"]["sequences"]["rows"]) == 48
 

@@ -76,8 +76,10 @@ def kill(database: URL) -> Iterator[Callable[[Session], None]]:
 
 def test_a_scope_commits_and_closes(application: Engine) -> None:
     with session_scope() as session:
-        session.add(Tag(name="scoped"))
+        tag = Tag(name="scoped")
+        session.add(tag)
     assert "scoped" in _names(application)
+    assert object_session(tag) is None
     assert not session.in_transaction()
 
 

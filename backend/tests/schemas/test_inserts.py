@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -96,13 +97,18 @@ def test_a_schema_takes_what_the_server_stores(connection: Connection, schema: t
         accepted, taken = validated(schema, column, value), inserted(connection, column, value)
         if accepted is not REFUSED:
             assert same(inserted(connection, column, accepted), accepted)
-        elif column.name not in RULES:
+        elif column.name not in RULES and not unspeakable(value):
             assert taken is REFUSED or not same(taken, value)
 
     agree()
 
 
 REFUSED = object()
+
+
+def unspeakable(value: object) -> bool:
+    """A number that the server stores and JSON has no word for."""
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def same(one: object, other: object) -> bool:

@@ -32,9 +32,18 @@ def db() -> None:
 
 
 def _run(ctx: click.Context) -> int:
-    from opentr.actions.db import run_verb
+    from opentr.actions.db import run_verb, write_revision
 
-    return run_verb(str(ctx.info_name), ctx.args)
+    return write_revision(ctx.args) if ctx.info_name == "revision" else run_verb(str(ctx.info_name), ctx.args)
+
+
+@db.command(short_help="Hold the migrations' SQL against the rules.")
+@click.option("--from", "start", default=None, metavar="REVISION", help="begin after this one, or after head-1")
+def lint(start: str | None) -> int:
+    """Hold the migrations' SQL against the rules for changing a database in use."""
+    from opentr.actions import db as action
+
+    return action.lint(start) if start else action.lint()
 
 
 for name, sentence in VERBS.items():

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import DBAPIError
+
+from app.core.security import verify_password
+from app.db import errors, sample
+from app.db.sample import make_sample
+from app.db.samplerows import Size
+from app.models import FileStatus, MediaFile, Speaker, Tag, TranscriptSegment, User
+from tests.db.rows import all_rows
+from tests.recordings import add_file, add_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import URL
+    from sqlalchemy.orm import Session
+
+SMALL = Size(users=2, files=45, segments=300)
+TABLES = ('"user"', "media_file", "tag", "file_tag", "speaker", "transcript_segment", "comment", "task", "analytics")
+
+
+def _command(url: URL, *words: str) -> subprocess.CompletedProcess[str]:
+    dsn = url.render_as_string(hide_password=False)
+    argv = [sys.executable, "-m", "app.db.sample", "--dsn", dsn, *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+
+def _rows(session: Session) -> dict[str, list[Any]]:
+    session.flush()
+    return {table: list(session.scalars(text(f"SELECT to_jsonb(t) FROM {table} t ORDER BY id"))) for table in TABLES}
+
+
+def test_a_sample_has_the_size_that_was_asked_for(session: Session) -> None:
+    counts = make_sample(session, SMALL)
+    assert (counts["user"], counts["media_file"], counts["transcript_segment"]) == (2, 45, 300)
+    found = {table: len(rows) for table, rows in _rows(session).items()}
+    assert found == {f'"{name}"' if name == "user" else name: count for name, count in counts.items()} | {
+        "tag": counts["tag"] + 4  # the default ones
+    }
+    assert min(counts.values()) > 0
+
+
+@pytest.mark.parametrize("size", [Size(1, 0, 0), Size(3, 1, 0), Size(1, 1, 7), Size(5, 3, 2), Size(1, 401, 13)])
+def test_small_and_odd_sizes_come_out_exactly(session: Session, size: Size) -> None:
+    counts = make_sample(session, size)
+    assert counts["user"] == size.users
+    assert counts.get("media_file", 0) == size.files
+    assert counts.get("transcript_segment", 0) == size.segments
+
+
+@pytest.mark.parametrize("size", [Size(0, 1, 1), Size(1, -1, 0), Size(1, 0, 1), Size(1, 1, -1)])
+def test_sizes_that_cannot_be_are_refused(session: Session, size: Size) -> None:
+    with pytest.raises(errors.BadInput):
+        make_sample(session, size)
+
+
+def test_the_same_seed_makes_the_same_content_and_another_one_other(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def content(seed: int) -> dict[str, list[Any]]:
+        with session.begin_nested() as savepoint:
+            for table in TABLES:
+                session.execute(text(f"SELECT nextval(pg_get_serial_sequence('{table}', 'id'))"))
+            make_sample(session, SMALL, seed)
+            rows = _rows(session)
+            savepoint.rollback()
+        return {table: [_without_keys(row) for row in found] for table, found in rows.items()}
+
+    first = content(7)
+    monkeypatch.setattr(sample, "_FILES_AT_ONCE", 4)
+    monkeypatch.setattr(sample, "_SEGMENTS_AT_ONCE", 13)
+    assert _sorted(content(7)) == _sorted(first)
+    assert _sorted(content(8)) != _sorted(first)
+
+
+def _without_keys(row: dict[str, Any]) -> dict[str, Any]:
+    keys = {"hashed_password", "storage_path", "speaker_stats", "created_at", "updated_at"}
+    return {name: value for name, value in row.items() if name not in keys and not name.endswith("id")}
+
+
+def _sorted(content: dict[str, list[Any]]) -> dict[str, list[str]]:
+    return {table: sorted(json.dumps(row, sort_keys=True) for row in rows) for table, rows in content.items()}
+
+
+def test_what_is_there_stays_as_it_is(session: Session) -> None:
+    add_file(session, add_user(session))
+    session.add(Tag(name="Lecture"))
+    before = _rows(session)
+    make_sample(session, SMALL)
+    make_sample(session, SMALL)
+    after = _rows(session)
+    for table, rows in before.items():
+        assert [row for row in after[table] if row in rows] == rows, table
+    assert len(after["media_file"]) == 1 + 2 * SMALL.files
+
+
+def test_addresses_of_people_do_not_disturb_the_numbering(session: Session) -> None:
+    for odd in ("sample-0-7-1@example.org", "sample-0-99x-1@example.org", "sample-0-99999999999-1@example.org"):
+        add_user(session).email = odd
+    make_sample(session, Size(1, 0, 0))
+    assert session.scalar(select(User.email).order_by(User.id.desc()).limit(1)) == "sample-0-8-0@example.org"
+
+
+def test_rows_made_later_get_new_ids(session: Session) -> None:
+    make_sample(session, SMALL)
+    session.expunge_all()
+    user = add_user(session)
+    assert add_file(session, user).id > max(session.scalars(select(MediaFile.id).where(MediaFile.user_id != user.id)))
+
+
+def test_the_content_hangs_together(session: Session) -> None:
+    make_sample(session, SMALL)
+    wrong_speaker = (
+        select(func.count())
+        .select_from(TranscriptSegment)
+        .join(MediaFile)
+        .join(Speaker, Speaker.id == TranscriptSegment.speaker_id)
+    )
+    assert session.scalar(wrong_speaker.where(Speaker.user_id != MediaFile.user_id)) == 0
+    assert session.scalar(wrong_speaker.where(MediaFile.status != FileStatus.COMPLETED)) == 0
+    assert set(session.scalars(select(MediaFile.status))) == set(FileStatus)
+    path = "user_" + func.concat(MediaFile.user_id, "/file_", MediaFile.id, "/", MediaFile.filename)
+    assert session.scalar(select(func.count()).where(MediaFile.storage_path != path)) == 0
+
+
+def test_nobody_can_log_in_as_a_sample_user(session: Session) -> None:
+    make_sample(session, Size(2, 0, 0))
+    (hashed,) = set(session.scalars(select(User.hashed_password)))
+    assert hashed.startswith("$argon2id$")
+    assert not any(verify_password(guess, hashed) for guess in ("", "password", "sample"))
+
+
+def test_memory_does_not_grow_with_the_size(session: Session) -> None:
+    def peak(files: int) -> int:
+        tracemalloc.start()
+        try:
+            make_sample(session, Size(1, files, files * 10))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(200)
+    assert peak(2000) < peak(400) * 1.5
+
+
+def test_the_command_reports_what_it_made(database: URL, as_role: Callable[[URL, str], URL]) -> None:
+    done = _command(as_role(database, "app_rw"), "--users", "1", "--files", "2", "--segments", "5", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = json.loads(done.stdout)["rows"]
+    assert (rows["user"], rows["media_file"], rows["transcript_segment"]) == (1, 2, 5)
+    assert len(all_rows(database, ["transcript_segment"])["transcript_segment"]) == 5
+
+
+def test_a_failure_in_the_middle_leaves_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "_FILES_AT_ONCE", 10)
+
+    def progress(_rows: int) -> None:
+        session.execute(text("SELECT 1 / (count(*) - 20) FROM media_file"))
+
+    with pytest.raises(DBAPIError):
+        make_sample(session, SMALL, 0, progress)
+    session.rollback()
+    assert not session.scalar(select(func.count()).select_from(User))
+    assert session.execute(delete(User)).rowcount == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--users", "0"], 2, "--users 1 or more"),
+        (["--files", "x"], 2, "invalid int value"),
+        (["--fils", "1"], 2, "did you mean --files?"),
+        (["--files", "0"], 2, "--files 1 or more"),
+    ],
+)
+def test_wrong_words_are_refused_in_two_lines(words: list[str], code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app.db.sample", *words], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == code
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_database_without_tables_or_rights_is_named(
+    empty_database: URL, database: URL, as_role: Callable[[URL, str], URL]
+) -> None:
+    no_tables = _command(as_role(empty_database, "app_rw"))
+    assert (no_tables.returncode, "hasn't got the tables" in no_tables.stderr) == (2, True)
+    no_rights = _command(as_role(database, "app_ro"))
+    assert (no_rights.returncode, "app_ro may not" in no_rights.stderr) == (4, True), no_rights.stderr
+    no_server = _command(as_role(database, "app_rw").set(port=1))
+    assert (no_server.returncode, "doesn't answer" in no_server.stderr) == (1, True)
