@@ -58,9 +58,15 @@ unpack() { # folder, its name in the end: what servers need to run, told to take
 
 fetch() ( # suite, packages: all or nothing
     set -e
-    new=$cache/new.$1 && rm -rf "$new" && mkdir -p "$new"
-    for mirror in $(mirrors) "no mirror"; do if download "$new" "$mirror" "$@"; then break; fi; done
-    unpack "$new" "$cache/$1" && rm -rf "${cache:?}/$1" && mv "$new" "$cache/$1"
+    fetched='' new=$cache/new.$1
+    echo "E: apt knows no mirror of this Debian release"
+    rm -rf "$new" && mkdir -p "$new"
+    for mirror in $(mirrors); do if download "$new" "$mirror" "$@"; then fetched=yes && break; fi; done
+    [[ -n $fetched ]]
+    echo "E: unpacking failed: see $cache/log"
+    unpack "$new" "$cache/$1"
+    rm -rf "${cache:?}/$1"
+    mv "$new" "$cache/$1"
 ) >>"$cache/log" 2>&1
 
 mkdir -p "$cache"
@@ -69,8 +75,8 @@ exec 9>"$cache/lock" && flock 9 && : >"$cache/log"
 set +e # a fetch that fails is told below
 if ! has_postgres 17 trixie || ! has_pgbouncer; then fetch trixie postgresql-17 pgbouncer; fi
 if ! has_postgres 15 bookworm; then fetch bookworm postgresql-15; fi
-left=$(missing) && reason=$(grep -E '^E:|not found|No such file' "$cache/log" | tail -n 1)
+reason=$(grep '^E:' "$cache/log" | tail -n 1) && left=$(missing)
 [[ -n $left ]] || exit 0
-printf 'tests will leave out what needs%s because: %s\n' "$left" "${reason:-see $cache/log}" >&2
+printf 'tests will leave out what needs%s because: %s\n' "$left" "${reason#E: }" >&2
 printf 'Install these, or try again on Debian with its mirror in reach and .venv made (make venv).\n' >&2
 [[ ${CI:-} != true ]]

@@ -1,7 +1,7 @@
 """Alembic's environment. The care that a live database needs is in app.db.migrator; this file ties the two together.
 
-It runs for the `alembic` command and for our own verbs. These hand it, in the configuration's attributes: `url`, `budget`
-and `say` (where progress goes).
+It runs for the `alembic` command and for our own verbs. These hand it, in the configuration's attributes: `url`,
+`budget` and `say` (where progress goes).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run_offline() -> None:
 
 
 def run_online() -> None:
-    """Runs the command under the migrator's lock and budget, then asks a fresh connection whether it is really there."""
+    """Runs the command under the migrator's lock and budget; a fresh connection says whether it is really there."""
     with direct(url, APPLICATION) as connection:
         if typed is not command.stamp:
             chain.position(connection)
@@ -96,7 +96,7 @@ def _has_expression(index: Index) -> bool:
 
 
 def prepare_revision(ctx: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
-    """Numbers a new revision; refuses to compare the models with anything but the schema of the database's own revision."""
+    """Numbers a new revision; refuses to compare the models with anything but the schema that head makes."""
     stands_at = chain.head()
     if ctx.connection is not None and config.attributes.get(
         "autogenerate", getattr(config.cmd_opts, "autogenerate", False)

@@ -3,8 +3,8 @@
 Revision ID: 0003
 Revises: 0002
 
-A new, empty table: no existing row is touched and no lock is taken that anyone could wait for. From here on env.py keeps
-its row at the `oldest_release` of the revision that the database stands at, in the revision's own transaction.
+A new, empty table: no existing row is touched and no lock is taken that anyone could wait for. From here on env.py
+keeps its row at the `oldest_release` of the revision that the database stands at, in the revision's own transaction.
 """
 
 from alembic import op

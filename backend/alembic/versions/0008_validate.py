@@ -35,7 +35,8 @@ VALIDATED = (
 def upgrade() -> None:
     """Fails, and changes nothing, where a row breaks a rule."""
     op.execute(
-        "UPDATE media_file SET upload_time = coalesce(completed_at, last_modified_date, creation_date, CURRENT_TIMESTAMP)"
+        "UPDATE media_file"
+        " SET upload_time = coalesce(completed_at, last_modified_date, creation_date, CURRENT_TIMESTAMP)"
         " WHERE upload_time IS NULL"
     )
     op.execute(

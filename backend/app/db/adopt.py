@@ -175,7 +175,7 @@ def _is_prepared(connection: Connection) -> bool:
 def _require_rights(found: Adoption) -> None:
     if found.superuser or found.done:
         return
-    hint = "connect as a superuser (--dsn), or have one run database/roles.sql in this database and GRANT app_owner TO your role"
+    hint = "connect as a superuser, or have one run database/roles.sql in it and GRANT app_owner TO your role"
     if found.missing_roles or not found.prepared:
         raise errors.RightsMissing(found.user, "make the roles and their rights", hint)
     others = sorted({owner for owner, _, _ in found.foreign} - {found.user})
@@ -186,7 +186,7 @@ def _require_rights(found: Adoption) -> None:
 def adopt(url: URL, found: Adoption) -> None:
     """Does it, in one transaction under the migrator's lock and budget; all or nothing.
 
-    Raises `RightsMissing`, `LockBudgetSpent`, `MigratorBusy`; `NotPersisted` when a fresh connection sees something else.
+    Raises `RightsMissing`, `LockBudgetSpent`, `MigratorBusy`; `NotPersisted` when a fresh connection sees otherwise.
     """
 
     def step(connection: Connection) -> None:
@@ -236,7 +236,7 @@ def _stamp(connection: Connection, revision: Revision) -> None:
 
 
 def _verify(connection: Connection, revision: Revision) -> None:
-    """Before the commit: the structure is still the revision's, and nothing is left that isn't app_owner's or lacks a grant."""
+    """Before the commit: the structure is still the revision's, everything is app_owner's, and no grant is missing."""
     changes = catalog.compare(_kept(revision), catalog.read_catalog(connection))
     left = [f"{kind} {name} of {owner}" for owner, kind, name in _rows(connection, query("foreign_objects"))]
     left += [statement for (statement,) in _rows(connection, query("missing_grants"))]

@@ -1,8 +1,8 @@
 """A database's structure as a flat mapping, and what differs between two of them.
 
-A catalog maps an object to its definition: `{"column media_file.title": "character varying(255)", ...}`. It holds structure
-alone (`database/queries/catalog.sql` says what), so that the same schema gives the same catalog on PostgreSQL 14 to 18,
-whoever owns it and in whatever order its columns stand. Each revision's catalog is kept in `alembic/catalogs/`.
+A catalog maps an object to its definition: `{"column media_file.title": "character varying(255)", ...}`. It holds
+structure alone (`database/queries/catalog.sql` says what), so that the same schema gives the same catalog on PostgreSQL
+14 to 18, whoever owns it and in whatever order its columns stand. Each revision's catalog is kept in `alembic/catalogs/`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Catalog = dict[str, str]
 
 @dataclass(frozen=True)
 class Difference:
-    """One line for a person: which file to change, what it is about, what is wrong. `file` is relative to the checkout."""
+    """One line: which file to change (relative to the checkout), what it is about, what is wrong."""
 
     file: str
     subject: str

@@ -1,8 +1,8 @@
 """`./opentr.sh db check`: proves on scratch databases that the four views of the schema agree.
 
-The recorded catalog of head is the hub. Each revision must make, upwards and downwards, the catalog that is recorded for
-it; init_db.sql and the models must make head's. What a catalog leaves out (owners, grants, comments, default rows) is
-compared between SQL and migrations directly. The Pydantic schemas are held against the models' columns.
+The recorded catalog of head is the hub. Each revision must make, upwards and downwards, the catalog that is recorded
+for it; init_db.sql and the models must make head's. What a catalog leaves out (owners, grants, comments, default rows)
+is compared between SQL and migrations directly. The Pydantic schemas are held against the models' columns.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def parser() -> command.Parser:
     """The words that the verb takes."""
     return command.parser(
         "check",
-        "Prove that init_db.sql, the migrations, the models and the schemas describe one schema. Works on scratch databases: "
-        "on a server of its own, or with --dsn on that server, whose own databases aren't touched.",
+        "Prove that init_db.sql, the migrations, the models and the schemas describe one schema. It works on scratch "
+        "databases: on a server of its own, or with --dsn on that server, whose other databases aren't touched.",
     )
 
 
@@ -114,7 +114,7 @@ def differences(make: Callable[[], AbstractContextManager[URL]]) -> list[Differe
 
 
 def climb(url: URL) -> Iterator[Difference]:
-    """Runs revision by revision and holds each result against the recorded catalog; a fault is told once, where it begins."""
+    """Runs revision by revision, each result against its recorded catalog; a fault is told once, where it begins."""
     told: set[str] = set()
     for revision in chain.revisions():
         try:
@@ -166,7 +166,10 @@ def _told(change: Change, by: str) -> str:
 
 
 def structure_differences(make: Callable[[], AbstractContextManager[URL]], head: Catalog) -> list[Difference]:
-    """What init_db.sql and the models make, against `head`, the catalog of the newest revision. Where both agree, a revision is missing."""
+    """What init_db.sql and the models make, against `head`, the catalog of the newest revision.
+
+    Where these two agree against it, it is a revision that is missing.
+    """
     modelled = {subject: text for subject, text in head.items() if subject.startswith(MODELLED)}
     with make() as by_sql:
         broken = _load_sql(by_sql)

@@ -93,7 +93,7 @@ def run(words: Parser, act: Callable[[argparse.Namespace], Report], argv: Sequen
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:  # the edge: whatever it is, the user gets words and the log gets the traceback
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the user gets words and the log gets the traceback
         return _say(_unexpected(error), as_json=as_json)
     return report.exit_code
 

@@ -96,8 +96,8 @@ def engine_for(url: URL, *, application_name: str, **options: Any) -> Engine:  #
 def direct_engine(url: URL, *, application_name: str, settings: Mapping[str, str] | None = None) -> Engine:
     """An engine to Postgres itself, without a pool of its own, with server settings that hold from the first statement.
 
-    `settings` travel in the start-up packet (`-c name=value`): SQL on Alembic's own connection before `configure()` would
-    make an upgrade persist nothing. Connecting through a pooler raises `PooledConnection`.
+    `settings` travel in the start-up packet (`-c name=value`): SQL on Alembic's own connection before `configure()`
+    would make an upgrade persist nothing. Connecting through a pooler raises `PooledConnection`.
     """
     words = " ".join(f"-c {_escaped(f'{name}={value}')}" for name, value in (settings or {}).items())
     connect_args = {"options": words} if words else {}
@@ -156,7 +156,7 @@ def _first_line(error: exc.DBAPIError) -> str:
 
 
 def interruptible(connect: Callable[[], Connection]) -> Connection:
-    """What `connect` returns or raises; Ctrl-C ends the waiting at once, which libpq, left alone, puts off to its timeout."""
+    """What `connect` returns or raises; Ctrl-C ends the wait at once, which libpq would put off to its timeout."""
     outcome: Future[Connection] = Future()
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""`./opentr.sh db current`: the database's revision, what is pending, and whether its schema is what that revision makes."""
+"""`./opentr.sh db current`: the database's revision, what is pending, and whether its schema has drifted from it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from app.db import chain, command, errors
 from app.db.breaking import breaking_rows
 from app.db.connect import direct
-from app.db.migrator import Budget
 from app.db.report import Report, Table
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
 
     from app.db.chain import Revision
+    from app.db.migrator import Budget
 
 
 def parser() -> command.Parser:

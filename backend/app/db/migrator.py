@@ -1,7 +1,7 @@
 """How a migration meets a running database: alone, with a short patience for locks, and naming who is in its way.
 
-env.py runs every online Alembic command through `migrate_under_budget`, so plain `alembic upgrade head` is as careful as
-`./opentr.sh db migrate`. Sources: shared design §5; field notes, Alembic.
+env.py runs every online Alembic command through `migrate_under_budget`, so plain `alembic upgrade head` is as careful
+as `./opentr.sh db migrate`. Sources: shared design §5; field notes, Alembic.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.db import chain, errors
 from app.db.connect import describe, direct, direct_engine, interruptible, translated
+from app.db.queries import query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,27 +32,6 @@ OUT_OF_PATIENCE = frozenset({"55P03", "40P01"})
 """lock_not_available (the lock timeout) and deadlock_detected: worth another attempt."""
 
 WATCH_SECONDS = 0.1
-
-BLOCKERS = """
-    SELECT format('pid %%s (%%s%%s, %%s for %%s s): %%s', pid, coalesce(usename, backend_type),
-                  coalesce(nullif(', ' || application_name, ', '), ''), coalesce(state, 'at work'),
-                  extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))::int,
-                  left(regexp_replace(query, '\\s+', ' ', 'g'), 120))
-    FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%(pid)s))
-"""
-
-HOLDER = """
-    SELECT format('pid %%s (%%s, since %%s)', a.pid, coalesce(nullif(a.application_name, ''), a.usename), a.backend_start::timestamp(0))
-    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-    WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND ((l.classid::bigint << 32) | l.objid::bigint) = %(key)s
-"""
-
-
-class Say(Protocol):
-    """Takes a line for the user."""
-
-    def __call__(self, line: str, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -74,13 +54,13 @@ class Budget:
 
     def pause_s(self, attempt: int) -> float:
         """Seconds before the next attempt: doubling, at most `longest_pause_s`, with full jitter."""
-        return random.uniform(0.1, min(self.longest_pause_s, 0.25 * 2**attempt))  # noqa: S311 - spreads load, hides nothing
+        return random.uniform(0.1, min(self.longest_pause_s, 0.25 * 2**attempt))  # noqa: S311 - no secret
 
 
 def migrate_under_budget(
-    url: URL, step: Callable[[Connection], None], budget: Budget, say: Say, *, role: str | None = None
+    url: URL, step: Callable[[Connection], None], budget: Budget, say: Callable[[str], None], *, role: str | None = None
 ) -> None:
-    """Runs `step` (as `role`, where one is given) on a fresh connection until it has met no lock for longer than the budget allows.
+    """Runs `step` (as `role`, if given) on a fresh connection until no lock takes longer than the budget allows.
 
     Each attempt begins where the last committed revision ended, so `step` must ask the database where it stands.
     Raises `MigratorBusy` when another migrator is at work, `LockBudgetSpent` after the last attempt, and
@@ -95,7 +75,9 @@ def migrate_under_budget(
             _give_up_or_pause(url, failure, watch.blockers, (attempt, budget), say)
 
 
-def _give_up_or_pause(url: URL, error: DBAPIError, blockers: list[str], at: tuple[int, Budget], say: Say) -> None:
+def _give_up_or_pause(
+    url: URL, error: DBAPIError, blockers: list[str], at: tuple[int, Budget], say: Callable[[str], None]
+) -> None:
     attempt, budget = at
     if getattr(error.orig, "pgcode", None) not in OUT_OF_PATIENCE:
         in_the_way = f"; in its way: {_named(blockers)}" if blockers else ""
@@ -166,7 +148,7 @@ def alone(url: URL) -> Iterator[None]:
     """Holds the migrators' lock on a connection of its own; a lock on Alembic's connection would undo its commits."""
     with direct(url, f"{APPLICATION} (lock)", {"idle_session_timeout": "0"}) as connection:
         if not connection.exec_driver_sql("SELECT pg_try_advisory_lock(%(key)s)", {"key": LOCK_KEY}).scalar_one():
-            holder = connection.exec_driver_sql(HOLDER, {"key": LOCK_KEY}).scalar()
+            holder = connection.exec_driver_sql(query("lock_holder"), {"key": LOCK_KEY}).scalar()
             raise errors.MigratorBusy(holder or f"on {describe(url)}")
         yield
 
@@ -195,7 +177,7 @@ class BlockerWatch:
     def _look(self) -> None:
         while not self._stop.wait(WATCH_SECONDS):
             try:
-                found = list(self._connection.exec_driver_sql(BLOCKERS, {"pid": self._pid}).scalars())
+                found = list(self._connection.exec_driver_sql(query("blockers"), {"pid": self._pid}).scalars())
             except OperationalError as error:
                 self.blockers = [f"(the watching connection broke: {str(error.orig).strip()})"]
                 return

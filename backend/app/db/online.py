@@ -1,8 +1,8 @@
-"""Schema changes beside running traffic, for migrations. CONCURRENTLY can't run in a transaction, hence their own module.
+"""Schema changes beside running traffic, for migrations: what CONCURRENTLY needs, which can't run in a transaction.
 
-`create_index` and `drop_index` may be run again after a failure in the middle: what is built stays, what is INVALID goes.
-The lock timeout is off for them (they wait for old snapshots, without anybody queueing behind them); the bound is a
-statement timeout. Source: PostgreSQL, "Building Indexes Concurrently"; field notes, Alembic.
+`create_index` and `drop_index` may be run again after a failure in the middle: what is built stays, what is INVALID
+goes. The lock timeout is off for them (they wait for old snapshots, without anybody queueing behind them); the bound is
+a statement timeout. Source: PostgreSQL, "Building Indexes Concurrently"; field notes, Alembic.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUILD_TIMEOUT = "2h"
 
 
 def create_index(name: str, definition: str) -> None:
-    """Builds the index `name` ON `definition` (`table (columns)` or `table USING gin (...)`), unless a valid one is there."""
+    """Builds the index `name` on `definition` (`table (columns)`, `table USING gin (...)`), if no valid one is there."""
     with _alone():
         if _validity(name) is False:
             op.execute(f"DROP INDEX CONCURRENTLY {name}")

@@ -1,8 +1,8 @@
 """`./opentr.sh db revision -m ...`: writes the migration from head to what the models say now.
 
-The models are compared with a scratch database that the chain has just built: against a database that was reset to the new
-SQL, Alembic would write an empty migration. What the comparison can't see (functions, triggers, data) is listed, to be
-written by hand; `--record` then keeps the finished revision's catalog.
+The models are compared with a scratch database that the chain has just built: against a database that was reset to the
+new SQL, Alembic would write an empty migration. What the comparison can't see (functions, triggers, data) is listed, to
+be written by hand; `--record` then keeps the finished revision's catalog.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def write(url: URL, message: str, *, empty: bool) -> Path:
 
 
 def record_newest(url: URL) -> Path:
-    """Runs the chain to its head and keeps the catalog of the newest revision; those below stay as they were recorded."""
+    """Runs the chain to its head and records the catalog of the newest revision; those below stay as they are."""
     _to_head(url)
     with direct(url, "opentr revision") as connection:
         return catalog.record(chain.head().id, catalog.read_catalog(connection))

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.db.tree import Tree
 
 from app.db import chain, migrate, scratch
+from tests.db.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import URL
+
     from tests.servers import Servers
 
 CONTRACT = Path(__file__).with_name("contract.sql")

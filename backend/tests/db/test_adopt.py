@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a change a line reads best
 """`db adopt`: databases in the field are understood exactly, taken over whole, or left alone."""
 
 from __future__ import annotations
@@ -6,14 +7,16 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.db.rows import TABLES, all_rows, ask, run
 
 from app.db import adopt, catalog, chain, command, connect, errors, migrate, scratch
+from app.db.migrator import Budget
+from tests.db.rows import TABLES, all_rows, ask, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import URL
+
     from tests.servers import Servers
 
 
@@ -186,10 +189,8 @@ def test_the_owner_may_adopt_where_a_superuser_has_run_roles_sql(contract_databa
 def test_a_session_that_holds_a_table_is_named_and_nothing_is_changed(
     contract_database: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adopt, "Budget", lambda: adopt_budget)
-    from app.db.migrator import Budget
-
-    adopt_budget = Budget(lock_timeout_ms=300, attempts=2, longest_pause_s=0.1)
+    impatient = Budget(lock_timeout_ms=300, attempts=2, longest_pause_s=0.1)
+    monkeypatch.setattr(adopt, "Budget", lambda: impatient)
     engine = connect.direct_engine(contract_database, application_name="reports")
     with engine.connect() as blocking:
         blocking.exec_driver_sql("SELECT count(*) FROM tag")

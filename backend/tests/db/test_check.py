@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a change a line reads best
 """`db check`: says 0 on the tree, and names the file and the subject after any single change to one of the views."""
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from app.db.connect import direct
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
     from tests.db.tree import Tree
     from tests.servers import Servers
 
@@ -43,7 +45,7 @@ SINGLE_CHANGES = {
     "chain: a lost trigger": (f"{VERSIONS}/0005_updated_at.py", "TABLES = ('\"user\"', \"task\")", "TABLES = ('\"user\"',)", "trigger task.task_touch_updated_at"),
     "chain: not validated": (f"{VERSIONS}/0008_validate.py", '    ("task", "task_progress_check"),\n', "", "constraint task.task_progress_check"),
     "chain: a broken downgrade": (f"{VERSIONS}/0003_schema_release.py", 'op.execute("DROP TABLE schema_release")', 'op.execute("SELECT 1")', "table schema_release"),
-    "chain: a revision that fails": (f"{VERSIONS}/0009_listing_times.py", "{column} SET NOT NULL\")", "{column} SET NOT NIL\")", "upgrade"),
+    "chain: a revision that fails": (f"{VERSIONS}/0009_listing_times.py", '{column} SET NOT NULL")', '{column} SET NOT NIL")', "upgrade"),
     # models
     "model: a shorter type": (MEDIA, "aspect_ratio: Mapped[str | None] = mapped_column(String(20))", "aspect_ratio: Mapped[str | None] = mapped_column(String(10))", "column media_file.aspect_ratio"),
     "model: nullable": (MEDIA, "storage_path: Mapped[str]", "storage_path: Mapped[str | None]", "column media_file.storage_path"),
@@ -105,7 +107,7 @@ def test_a_missing_catalog_says_how_to_record_it(tree: Tree, servers: Servers) -
     assert [difference["file"] for difference in found] == ["backend/alembic/catalogs/0006.json"]
 
 
-def test_a_server_without_our_roles_is_left_alone(servers: Servers, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_without_our_roles_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with scratch.scratch_server(scratch.find_server(18)) as bare:
         words = ["--dsn", bare.render_as_string(hide_password=False)]
         assert check.command.run(check.parser(), check.act, words) == 2

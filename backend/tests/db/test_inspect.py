@@ -330,6 +330,42 @@ def test_which_indexes_serve_a_foreign_key(database: URL, index: str, serves: bo
     assert ("comment_user_id_fkey" not in found(database, "foreign-keys")) is serves
 
 
+def test_an_invalid_index_serves_no_foreign_key(database: URL):
+    run(
+        database,
+        "INSERT INTO \"user\" (id, email, hashed_password, full_name) VALUES (1, '', '', '')",
+        "INSERT INTO speaker (user_id, name, uuid) VALUES (1, '', 'a'), (1, '', 'b')",
+        "DROP INDEX speaker_user_id_idx",
+    )
+    with pytest.raises(psycopg2.errors.UniqueViolation):
+        run(database, "CREATE UNIQUE INDEX CONCURRENTLY ON speaker (user_id)")
+    assert set(found(database, "foreign-keys")) == {"speaker_user_id_fkey"}
+
+
+def test_a_foreign_key_of_two_columns_needs_both_in_the_index(empty_database: URL):
+    run(
+        empty_database,
+        "CREATE TABLE whole (a int, b int, PRIMARY KEY (a, b))",
+        "CREATE TABLE part (a int, b int, FOREIGN KEY (a, b) REFERENCES whole)",
+        "CREATE INDEX ON part (a) INCLUDE (b)",
+    )
+    assert set(found(empty_database, "foreign-keys")) == {"part_a_b_fkey"}
+    run(empty_database, "CREATE INDEX ON part (b, a)")
+    assert found(empty_database, "foreign-keys") == {}
+
+
+def test_a_partitioned_table_has_its_foreign_key_once(empty_database: URL):
+    run(empty_database, FOREIGN_SQL, "CREATE TABLE whole (id bigint PRIMARY KEY)")
+    run(empty_database, "ALTER TABLE parts ADD FOREIGN KEY (id) REFERENCES whole")
+    assert [row["table"] for row in rows(inspect(empty_database, ["foreign-keys"]), "foreign-keys")] == ["parts"]
+
+
+def test_rows_that_a_policy_may_hide_are_not_counted(database: URL, as_role: Callable[[URL, str], URL]):
+    run(database, "ALTER TABLE tag ENABLE ROW LEVEL SECURITY")
+    kinds = {row["table"]: row["rows_are"] for row in rows(inspect(as_role(database, "app_ro"), ["tables"]), "tables")}
+    assert (kinds["tag"], kinds["comment"]) == ("estimate", "exact")
+
+
 def test_sequence_near_its_end(database: URL):
     run(database, "SELECT setval('tag_id_seq', 2000000000)")
     finding = found(database, "sequences")["tag_id_seq"]
@@ -359,7 +395,7 @@ def test_a_sequence_that_starts_again_has_no_end(database: URL):
 
 
 def test_idle_in_transaction(database: URL):
-    with in_transaction(database, "SELECT 'told'", name="forgetful") as pid:
+    with connected(database, name="merely idle"), in_transaction(database, "SELECT 'told'", name="forgetful") as pid:
         (row,) = rows(inspect(database, ["transactions"]), "transactions")
         assert (row["state"], row["role"], row["application"], row["query"]) == (
             "idle in transaction",
@@ -442,6 +478,7 @@ def test_role_without_any_right_says_what_is_missing(database: URL, as_role: Cal
     assert set(problems(inspection)) == {"revision"}
     assert "the role app_monitor may not see this" in problems(inspection)["revision"]
     assert {row["rows_are"] for row in rows(inspection, "tables")} <= {"estimate", "unknown"}
+    assert {row["countable"] for row in rows(inspection, "tables")} == {False}
     (finding,) = [finding for finding in inspection.findings if finding.section == "sequences"]
     assert "GRANT SELECT ON ALL SEQUENCES" in finding.reason
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from alembic import command as alembic
-from tests.db.rows import all_rows, ask, run
 
 from app.db import adopt, catalog, chain, connect, errors, migrate, migrator
 from app.db.migrator import Budget
+from tests.db.rows import all_rows, ask, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlalchemy import URL, Connection
+
     from tests.db.tree import Tree
     from tests.pgbouncer import PgBouncer
 
@@ -158,7 +159,7 @@ def test_a_lock_that_stays_is_named_and_the_database_is_where_it_was(blocking: t
 
 
 def test_a_lock_that_goes_lets_the_migration_through(
-    blocking: tuple[URL, Connection], capsys: pytest.CaptureFixture[str]
+    blocking: tuple[URL, Connection],
 ) -> None:
     url, connection = blocking
     told: list[str] = []

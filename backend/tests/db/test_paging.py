@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, func, select, text
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import Session, aliased
 
 from app.db.bulk import copy_rows
 from app.db.paging import MAX_LIMIT, CursorInvalid, LimitInvalid, OrderInvalid, page
@@ -18,7 +18,9 @@ from tests.recordings import add_user
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.orm import Session
+
+NOWHERE = Session()
+"""What is refused before anything is asked needs no server."""
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 NEWEST = (MediaFile.upload_time.desc(), MediaFile.id.desc())
@@ -176,43 +178,38 @@ def test_a_cursor_that_was_changed_anywhere_is_refused(session: Session, cursor:
                 page(session, select(MediaFile), NEWEST, limit=3, cursor=changed)
 
 
-@pytest.mark.parametrize(
-    "garbage", ["", " ", "x", "AAAA", "ä", "\0", "null", "e30", "'; DROP TABLE tag;--", "A" * 100_000]
-)
-def test_garbage_is_no_cursor(session: Session, garbage: str) -> None:
+@pytest.mark.parametrize("garbage", ["", " ", "x", "AAAA", "ä", "\0", "null", "e30", "'; DROP TABLE", "A" * 100_000])
+def test_garbage_is_no_cursor(garbage: str) -> None:
     with pytest.raises(CursorInvalid) as caught:
-        page(session, select(MediaFile), NEWEST, limit=3, cursor=garbage)
+        page(NOWHERE, select(MediaFile), NEWEST, limit=3, cursor=garbage)
     assert caught.value.exit_code == 2
     assert caught.value.what
     assert caught.value.hint
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None)
 @given(garbage=st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
-def test_any_garbage_is_refused_in_words(session: Session, garbage: str) -> None:
+def test_any_garbage_is_refused_in_words(garbage: str) -> None:
     with pytest.raises(CursorInvalid):
-        page(session, select(MediaFile), NEWEST, limit=3, cursor=garbage)
+        page(NOWHERE, select(MediaFile), NEWEST, limit=3, cursor=garbage)
 
 
-@pytest.mark.parametrize(
-    "order",
-    [
-        (MediaFile.upload_time.asc(), MediaFile.id.desc()),
-        (MediaFile.upload_time.desc(), MediaFile.id.asc()),
-        (MediaFile.id.desc(),),
-        (Task.created_at.desc(), Task.id.desc()),
-    ],
-)
-def test_a_cursor_of_another_listing_is_refused(session: Session, cursor: str, order: Any) -> None:  # noqa: ANN401
-    entity = Task if len(order) > 1 and order[0].element.class_ is Task else MediaFile
-    with pytest.raises(CursorInvalid):
-        page(session, select(entity), order, limit=3, cursor=cursor)
+def test_a_cursor_of_another_listing_is_refused(session: Session, cursor: str) -> None:
+    assert page(session, select(MediaFile), NEWEST, limit=3, cursor=cursor).rows
+    for entity, order in [
+        (MediaFile, (MediaFile.upload_time.asc(), MediaFile.id.desc())),
+        (MediaFile, (MediaFile.upload_time.desc(), MediaFile.id.asc())),
+        (MediaFile, (MediaFile.id.desc(),)),
+        (Task, (Task.created_at.desc(), Task.id.desc())),
+    ]:
+        with pytest.raises(CursorInvalid):
+            page(session, select(entity), order, limit=3, cursor=cursor)
 
 
 @pytest.mark.parametrize("limit", [0, -1, MAX_LIMIT + 1, 10**30])
-def test_a_page_has_bounds(session: Session, limit: int) -> None:
+def test_a_page_has_bounds(limit: int) -> None:
     with pytest.raises(LimitInvalid):
-        page(session, select(MediaFile), NEWEST, limit=limit)
+        page(NOWHERE, select(MediaFile), NEWEST, limit=limit)
 
 
 @pytest.mark.parametrize(
@@ -231,9 +228,9 @@ def test_a_page_has_bounds(session: Session, limit: int) -> None:
         ((aliased(MediaFile).id,), "several rows"),
     ],
 )
-def test_an_order_without_certain_places_is_refused(session: Session, order: Any, reason: str) -> None:  # noqa: ANN401
+def test_an_order_without_certain_places_is_refused(order: Any, reason: str) -> None:  # noqa: ANN401
     with pytest.raises(OrderInvalid, match=reason):
-        page(session, select(MediaFile), order, limit=3)
+        page(NOWHERE, select(MediaFile), order, limit=3)
 
 
 def test_a_unique_column_will_do_for_the_last(session: Session) -> None:

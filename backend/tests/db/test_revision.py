@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.db.rows import run
+
 if TYPE_CHECKING:
     import subprocess
 
     from sqlalchemy import URL
+
     from tests.db.tree import Tree
     from tests.servers import Servers
 
@@ -75,8 +78,6 @@ def test_it_wants_a_subject(tree: Tree, servers: Servers) -> None:
 
 def test_alembic_itself_refuses_to_compare_with_a_database_that_was_reset_to_new_sql(tree: Tree, database: URL) -> None:
     """Against such a database the comparison would find nothing and write an empty migration."""
-    from tests.db.rows import run
-
     run(
         database,
         "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)",

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PARENT = """
-import sys
+import os, signal, sys
 from app.db.scratch import scratch_server
 with scratch_server() as url:
+    if os.fork() == 0:  # a child that outlives its parent and has all its pipes
+        signal.alarm(20)
+        signal.pause()
     print(url, flush=True)
     sys.stdin.read()
 """

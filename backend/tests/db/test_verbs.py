@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.db.rows import ask, run
 
 from app.db import chain, command, current, history, inspect, migrate, scratch, sql
+from tests.db.rows import ask, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import URL
+
     from tests.pgbouncer import PgBouncer
     from tests.servers import Servers
 
@@ -52,7 +53,8 @@ def test_a_database_that_is_not_there(server: URL, capsys: pytest.CaptureFixture
 def test_a_wrong_password(
     database: URL, as_role: Callable[[URL, str], URL], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verb("current", as_role(database, "app_ro").set(password="wrong")) == 1
+    wrong = as_role(database, "app_ro").set(password="wrong")  # noqa: S106 - that is the test
+    assert verb("current", wrong) == 1
     text = said(capsys)
     assert "refuses the login" in text
     assert "wrong" not in text
@@ -174,11 +176,11 @@ def test_an_unexpected_error_is_one_line_and_a_log_without_passwords(capsys: pyt
     assert command.run(sql.parser(), act, []) == 1
     what, hint = said(capsys).splitlines()
     assert what == "unexpected: postgresql://app_rw:***@localhost/x broke"
-    log = hint.removeprefix("the details are in ")
-    with open(log) as file:
-        assert "hunter2" not in (text := file.read())
+    log = Path(hint.removeprefix("the details are in "))
+    text = log.read_text()
+    assert "hunter2" not in text
     assert "RuntimeError" in text
-    os.unlink(log)
+    log.unlink()
 
 
 def test_every_verb_offers_help() -> None:

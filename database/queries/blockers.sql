@@ -1,0 +1,6 @@
+-- Who holds what the session %(pid)s waits for, one line each.
+SELECT format('pid %%s (%%s%%s, %%s for %%s s): %%s', pid, coalesce(usename, backend_type),
+              coalesce(nullif(', ' || application_name, ', '), ''), coalesce(state, 'at work'),
+              extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))::int,
+              left(regexp_replace(query, '\s+', ' ', 'g'), 120))
+FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%(pid)s))
