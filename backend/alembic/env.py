@@ -22,6 +22,8 @@ from app.db.connect import direct, parse_url
 from app.db.migrator import APPLICATION, Budget, acting_role, migrate_under_budget, reached
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic.operations import MigrationScript
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import URL, Connection
@@ -48,29 +50,38 @@ def run_online() -> None:
     budget = config.attributes.get("budget") or Budget(
         settings.LOCK_TIMEOUT_MS, settings.MIGRATION_STATEMENT_TIMEOUT_MS
     )
-    expected: list[str] = []
+    expected: str | None = None
+
+    def remember(*, heads: set[str], **_: Any) -> None:  # noqa: ANN401
+        nonlocal expected
+        expected = ", ".join(heads) or "none"
 
     def step(connection: Connection) -> None:
-        context.configure(
-            connection=connection,
-            target_metadata=Base.metadata,
-            transaction_per_migration=True,
-            compare_server_default=True,
-            on_version_apply=[
-                record_release,
-                lambda heads, **_: expected.__setitem__(slice(None), [", ".join(heads) or "none"]),
-            ],
-            include_object=comparable,
-            process_revision_directives=prepare_revision,
-            template_args={"oldest_release": chain.head().oldest_release},
-        )
+        configure(connection, remember)
         with context.begin_transaction():
             context.run_migrations()
 
+    if typed is command.current:
+        with direct(url, APPLICATION) as connection:
+            step(connection)
+        return
     migrate_under_budget(url, step, budget, say, role=acting_role(url))
-    found = reached(url)
-    if expected and found != expected[0]:
-        raise errors.NotPersisted(expected[0], found)
+    if expected and (found := reached(url)) != expected:
+        raise errors.NotPersisted(expected, found)
+
+
+def configure(connection: Connection, remember: Callable[..., None]) -> None:
+    """Tells Alembic how we migrate; `remember` hears of each revision that is reached."""
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        transaction_per_migration=True,
+        compare_server_default=True,
+        on_version_apply=[record_release, remember],
+        include_object=comparable,
+        process_revision_directives=prepare_revision,
+        template_args={"oldest_release": chain.head().oldest_release},
+    )
 
 
 def record_release(*, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: Any) -> None:  # noqa: ANN401

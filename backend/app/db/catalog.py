@@ -1,8 +1,8 @@
 """A database's structure as a flat mapping, and what differs between two of them.
 
 A catalog maps an object to its definition: `{"column media_file.title": "character varying(255)", ...}`. It holds
-structure alone (`database/queries/catalog.sql` says what), so that the same schema gives the same catalog on PostgreSQL
-14 to 18, whoever owns it and in whatever order its columns stand. Each revision's catalog is kept in `alembic/catalogs/`.
+structure alone (`database/queries/catalog.sql` says what), so that the same schema has one catalog on PostgreSQL 14 to
+18, whoever owns it and in whatever order its columns stand. Each revision's catalog is kept in `alembic/catalogs/`.
 """
 
 from __future__ import annotations

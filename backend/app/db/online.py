@@ -20,7 +20,7 @@ BUILD_TIMEOUT = "2h"
 
 
 def create_index(name: str, definition: str) -> None:
-    """Builds the index `name` on `definition` (`table (columns)`, `table USING gin (...)`), if no valid one is there."""
+    """Builds the index `name` on `definition` (`table (columns)`, `table USING gin (...)`), if none is there."""
     with _alone():
         if _validity(name) is False:
             op.execute(f"DROP INDEX CONCURRENTLY {name}")

@@ -176,7 +176,8 @@ def _explained(url: URL) -> Iterator[None]:
         raise
 
 
-def _parser() -> command.Parser:
+def parser() -> command.Parser:
+    """The words that this verb understands."""
     words = command.parser("sample", "Add made-up users with recordings and transcripts to a database.")
     words.add_argument("--users", type=int, default=3, help="new users (default: %(default)s)")
     words.add_argument(
@@ -189,7 +190,8 @@ def _parser() -> command.Parser:
     return words
 
 
-def _act(args: argparse.Namespace) -> Report:
+def act(args: argparse.Namespace) -> Report:
+    """Writes the sample and reports the number of new rows. Raises what `make_sample` raises, and `RightsMissing`."""
     from app.core.config import settings
 
     url = connect.parse_url(args.dsn or settings.DATABASE_URL)
@@ -207,4 +209,4 @@ def _act(args: argparse.Namespace) -> Report:
 
 
 if __name__ == "__main__":
-    command.main(_parser(), _act)
+    command.main(parser(), act)

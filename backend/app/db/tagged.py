@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.db import errors
 from app.models.media import FileTag, MediaFile, Tag
@@ -51,7 +52,7 @@ class TagUse:
 
 @dataclass(frozen=True)
 class TaggedFile:
-    """A file, as the list of files by tag shows it. `user` is the owner's email address."""
+    """A file, as the list of files by tag shows it. `user` is the owner's email address; `tags` are in order."""
 
     id: int
     filename: str
@@ -90,7 +91,7 @@ def files_by_tag(
 
 def _described(chosen: Select[int], limit: int) -> Select[*tuple[Any, ...]]:
     names = (
-        select(func.coalesce(func.array_agg(Tag.name), []))
+        select(func.coalesce(func.array_agg(aggregate_order_by(Tag.name, Tag.name)), []))
         .join(FileTag)
         .where(FileTag.media_file_id == MediaFile.id)
         .scalar_subquery()

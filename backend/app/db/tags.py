@@ -139,7 +139,7 @@ def _alike_part(pairs: Sequence[Pair], files: dict[str, int]) -> list[str | Tabl
 
 
 def _files_report(total: int, files: Sequence[TaggedFile], limit: int) -> Report:
-    data = {"total": total, "files": [vars(file) | {"tags": sorted(file.tags)} for file in files]}
+    data = {"total": total, "files": [vars(file) for file in files]}
     if not files:
         return Report(data, ["no file"])
     rows = [
@@ -149,7 +149,7 @@ def _files_report(total: int, files: Sequence[TaggedFile], limit: int) -> Report
             file.user,
             file.status,
             _day(file.upload_time),
-            ", ".join(sorted(file.tags)),
+            ", ".join(file.tags),
         )
         for file in files
     ]

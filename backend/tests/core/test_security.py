@@ -64,6 +64,11 @@ def test_what_is_no_hash_is_no_match(garbage: str) -> None:
     assert needs_rehash(garbage)
 
 
+def test_a_hash_that_would_take_hours_to_verify_is_no_match() -> None:
+    forged = _bcrypt(b"secret").replace("$04$", "$30$")
+    assert not verify_password("secret", forged)
+
+
 @given(
     st.text(), st.text() | st.builds("$2b$04${}".format, st.text()) | st.builds("$argon2id$v=19${}".format, st.text())
 )

@@ -124,6 +124,12 @@ class Nothing(ReadSchema):
     name: VarChar50
 
 
+def without_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError
+    return value
+
+
 # One wrong annotation: what it then accepts or refuses, and what the column says.
 FIELD_MISTAKES: dict[str, tuple[Schema, str, tuple[Any, Any], str, str]] = {
     "shorter text": (
@@ -174,6 +180,13 @@ FIELD_MISTAKES: dict[str, tuple[Schema, str, tuple[Any, Any], str, str]] = {
         (Annotated[str, Field(max_length=255)], ...),
         "accepts the character NUL",
         "user.full_name is varchar(255) not null",
+    ),
+    "half a surrogate pair": (
+        media.CommentRead,
+        "text",
+        (Annotated[str, AfterValidator(without_nul)], ...),
+        "accepts half a surrogate pair",
+        "comment.text is text not null",
     ),
     "missing null": (user.UserRead, "role", (VarChar50, ...), "refuses null", "user.role is varchar(50)"),
     "extra null": (media.CommentUpdate, "text", (Text | None, None), "accepts null", "comment.text is text not null"),
@@ -445,6 +458,12 @@ def test_a_column_of_a_type_that_has_no_probes_is_one_line():
 def test_a_wrong_annotation_is_one_line_though_many_fields_use_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(types, "VarChar255", VarChar100)
     assert lines() == [f"{TYPES}: VarChar255: refuses a text of 255 characters; it stands for varchar(255)"]
+
+
+def test_a_mistake_that_annotations_share_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(types, "Text", str)
+    monkeypatch.setattr(types, "VarChar10", str)
+    assert lines() == [f"{TYPES}: Text: accepts the character NUL; it stands for text"]
 
 
 def test_an_annotation_that_takes_null_is_one_line():

@@ -35,7 +35,7 @@ def _command(url: URL, *words: str) -> subprocess.CompletedProcess[str]:
 
 def _rows(session: Session) -> dict[str, list[Any]]:
     session.flush()
-    questions = {table: text(f"SELECT to_jsonb(t) FROM {table} t ORDER BY id") for table in TABLES}  # noqa: S608
+    questions = {table: text(f"SELECT to_jsonb(t) FROM {table} t ORDER BY id") for table in TABLES}
     return {table: list(session.scalars(question)) for table, question in questions.items()}
 
 
@@ -185,7 +185,7 @@ def test_a_failure_in_the_middle_leaves_nothing(session: Session, monkeypatch: p
 def test_wrong_words_are_refused_in_two_lines(
     words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.run(sample._parser(), sample._act, words) == code
+    assert command.run(sample.parser(), sample.act, words) == code
     lines = capsys.readouterr().err.splitlines()
     assert said in "\n".join(lines)
     assert len(lines) == 2
@@ -200,7 +200,7 @@ def test_a_database_without_tables_or_rights_is_named(
         (as_role(database, "app_rw").set(port=1), 1, "doesn't answer"),
     ]:
         words = ["--dsn", url.render_as_string(hide_password=False)]
-        assert command.run(sample._parser(), sample._act, words) == code
+        assert command.run(sample.parser(), sample.act, words) == code
         lines = capsys.readouterr().err.splitlines()
         assert said in lines[0]
         assert len(lines) == 2

@@ -22,10 +22,11 @@ _PARENT = """
 import os, signal, sys
 from app.db.scratch import scratch_server
 with scratch_server() as url:
-    if os.fork() == 0:  # a child that outlives its parent and has all its pipes
-        signal.alarm(20)
+    child = os.fork()
+    if child == 0:  # it outlives its parent and has all its pipes
+        signal.alarm(60)
         signal.pause()
-    print(url, flush=True)
+    print(child, url, flush=True)
     sys.stdin.read()
 """
 
@@ -71,12 +72,14 @@ def test_a_server_dies_with_its_parent_and_leaves_nothing(temporary: Path, sent:
         env=os.environ | {"PYTHONPATH": str(binaries.CHECKOUT / "backend")},
     ) as parent:
         assert parent.stdout
-        url = make_url(parent.stdout.readline().strip())
+        child, address = parent.stdout.readline().split()
+        url = make_url(address)
         assert _answers(url)
         parent.send_signal(sent)
         parent.wait(30)
     _until(lambda: not _answers(url))
     _until(lambda: not list(temporary.iterdir()))
+    os.kill(int(child), signal.SIGKILL)
     temporary.rmdir()
 
 
