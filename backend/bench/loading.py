@@ -109,8 +109,9 @@ def _bulk(rows: list[Row], session: Session) -> None:
 
 
 def _bare(file: IO[bytes], session: Session) -> None:
-    with session.connection().connection.cursor() as cursor:
-        cursor.copy_expert(BARE, file)
+    cursor: Any = session.connection().connection.cursor()
+    cursor.copy_expert(BARE, file)
+    cursor.close()
 
 
 def _orm(rows: list[Row], session: Session) -> None:
