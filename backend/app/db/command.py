@@ -108,14 +108,10 @@ def _say(error: errors.DbError, *, as_json: bool) -> int:
 
 
 def _unexpected(error: Exception) -> errors.DbError:
+    from app.core.logging import redacted
+
     with tempfile.NamedTemporaryFile("w", prefix="opentr-", suffix=".log", delete=False) as log:
         log.write(redacted("".join(traceback.format_exception(error))))
     logging.getLogger(__name__).debug("unexpected", exc_info=error)
     reason = redacted(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
     return errors.DbError(f"unexpected: {reason}", f"the details are in {Path(log.name)}")
-
-
-def redacted(text: str) -> str:
-    """The text with passwords inside URLs and DSNs blotted out."""
-    text = re.sub(r"(?<=://)([^:/@\s]+):[^@\s]+@", r"\1:***@", text)
-    return re.sub(r"(?i)(password=)('[^']*'|\S+)", r"\1***", text)

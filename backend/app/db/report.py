@@ -83,7 +83,9 @@ def _show_rich(table: Table, stream: TextIO) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=table.title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    drawn = RichTable(
+        title=table.title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for index, name in enumerate(table.columns):
         drawn.add_column(name, justify="right" if _numeric(table, index) else "left", overflow="fold")
     for row in table.rows:

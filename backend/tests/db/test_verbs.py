@@ -175,7 +175,7 @@ def test_an_unexpected_error_is_one_line_and_a_log_without_passwords(capsys: pyt
 
     assert command.run(sql.parser(), act, []) == 1
     what, hint = said(capsys).splitlines()
-    assert what == "unexpected: postgresql://app_rw:***@localhost/x broke"
+    assert what == "unexpected: postgresql://app_rw:[REDACTED]@localhost/x broke"
     log = Path(hint.removeprefix("the details are in "))
     text = log.read_text()
     assert "hunter2" not in text
