@@ -79,6 +79,6 @@ def _page(clock: Clock, name: str, session: Session, user_id: int, cursor: str |
 
 
 def _by_offset(session: Session, user_id: int) -> None:
-    newest = [MediaFile.upload_time.desc(), MediaFile.id.desc()]
-    mine = select(MediaFile).where(MediaFile.user_id == user_id).order_by(*newest)
+    mine = select(MediaFile).where(MediaFile.user_id == user_id)
+    mine = mine.order_by(MediaFile.upload_time.desc(), MediaFile.id.desc())
     session.scalars(mine.offset((PAGE - 1) * PAGE_ROWS).limit(PAGE_ROWS)).all()

@@ -73,9 +73,11 @@ class Settings(BaseSettings):
     DB_POOL_TIMEOUT_SECONDS: Seconds = Field(30, description="how long to wait for a free connection")
     DB_SLOW_STATEMENT_MS: Milliseconds = Field(500, description="statements that take this long are logged; 0: none")
 
-    LOCK_TIMEOUT_MS: Milliseconds = Field(2000, description="how long a migration waits for a lock, each time")
+    LOCK_TIMEOUT_MS: int = Field(
+        2000, ge=1, description="how long a migration waits for a lock, each time; never without limit"
+    )
     MIGRATION_STATEMENT_TIMEOUT_MS: Milliseconds = Field(
-        600_000, description="longest statement of a migration; building an index has this limit too; 0: none"
+        600_000, description="longest statement of a migration (building an index concurrently: two hours); 0: none"
     )
 
     ADMIN_EMAIL: str = Field("admin@example.com", description="the administrator that app.initial_data makes")

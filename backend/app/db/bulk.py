@@ -238,7 +238,7 @@ def _merge(connection: Connection, table: Table, stage: Table, conflict: Sequenc
     lone = case((or_(*(key.is_(None) for key in keys)), stage.c[_ORDINAL]))
     columns = [column for column in stage.c if column.name != _ORDINAL]
     latest = select(*columns).ext(distinct_on(*keys, lone)).order_by(*keys, lone, stage.c[_ORDINAL].desc())
-    statement = insert(table).from_select([column.name for column in columns], latest, include_defaults=False)
+    statement = insert(table).from_select([column.name for column in columns], latest)
     if update:
         statement = statement.on_conflict_do_update(
             index_elements=conflict, set_={name: statement.excluded[name] for name in update}

@@ -122,7 +122,7 @@ class _Writer:
 
     def _tags(self) -> list[int]:
         rows = ({"name": name} for name in TAGS)
-        self._counts["tag"] = bulk.upsert_rows(self._session, Tag, rows, conflict=["name"], update=[])
+        self._counts["tag"] = bulk.upsert_rows(self._session, Tag, rows, conflict=["name"])
         return list(self._session.scalars(select(Tag.id).where(Tag.name.in_(TAGS)).order_by(Tag.name)))
 
     def _files(self, places: dict[int, FilePlace], tag_ids: Sequence[int]) -> None:

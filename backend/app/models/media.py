@@ -75,8 +75,8 @@ class MediaFile(Base):
     language: Mapped[str | None] = mapped_column(String(10))
     summary: Mapped[str | None] = mapped_column(Text)
     translated_text: Mapped[str | None] = mapped_column(Text)
-    metadata_raw: Mapped[Any | None] = mapped_column(JSONB)
-    metadata_important: Mapped[Any | None] = mapped_column(JSONB)
+    metadata_raw: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    metadata_important: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     media_format: Mapped[str | None] = mapped_column(String(50))
     codec: Mapped[str | None] = mapped_column(String(50))
     frame_rate: Mapped[float | None] = mapped_column(Double)
@@ -158,7 +158,7 @@ class Speaker(Base):
     display_name: Mapped[str | None] = mapped_column(String(255))
     uuid: Mapped[str] = mapped_column(String(255), unique=True, default=lambda: str(uuid4()))
     verified: Mapped[bool] = mapped_column(server_default=false())
-    embedding_vector: Mapped[Any | None] = mapped_column(JSONB)
+    embedding_vector: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[CreatedAt]
 
     user: Mapped[User] = relationship(back_populates="speakers")
@@ -235,9 +235,9 @@ class Analytics(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     media_file_id: Mapped[int | None] = mapped_column(ForeignKey(MediaFile.id, ondelete="CASCADE"), unique=True)
-    speaker_stats: Mapped[Any | None] = mapped_column(JSONB)
-    sentiment: Mapped[Any | None] = mapped_column(JSONB)
-    keywords: Mapped[Any | None] = mapped_column(JSONB)
+    speaker_stats: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    sentiment: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    keywords: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
 
     media_file: Mapped[MediaFile | None] = relationship(back_populates="analytics")
 

@@ -122,3 +122,14 @@ def test_the_version_is_that_of_the_tree() -> None:
 
 def test_every_setting_is_explained() -> None:
     assert [name for name, field in config.Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_setting_is_in_the_example() -> None:
+    lines = (config.CHECKOUT / ".env.example").read_text().splitlines()
+    named = {line.partition("=")[0] for line in lines if "=" in line and not line.startswith("#")}
+    assert named == set(config.Settings.model_fields)
+
+
+def test_a_lock_is_never_waited_for_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(errors.BadInput, match="LOCK_TIMEOUT_MS"):
+        _load(monkeypatch, LOCK_TIMEOUT_MS="0")

@@ -17,11 +17,12 @@ from sqlalchemy import JSON, func, select, text
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
+from structlog.testing import capture_logs
 
 from app.db import connect
 from app.db.bulk import ColumnUnknown, RowInvalid, RowsUseSession, copy_rows, upsert_rows
 from app.db.copytext import CHUNK_ROWS
-from app.db.watch import count_statements
+from app.db.watch import count_statements, watch
 from app.models import Analytics, FileStatus, MediaFile, Speaker, Tag, Task, TranscriptSegment
 from tests.recordings import add_file, add_user
 
@@ -125,6 +126,15 @@ def test_a_copy_counts_as_one_statement(engine: Engine, db: Session) -> None:
     with count_statements(engine) as count:
         copy_rows(db, Tag, [{"name": str(number)} for number in range(1000)])
     assert count.statements == ["COPY tag (name) FROM STDIN"]
+
+
+def test_a_slow_copy_is_logged_with_its_rows_and_without_values(engine: Engine, db: Session) -> None:
+    watch(engine, slow_ms=0.000_001)
+    with capture_logs() as logs:
+        copy_rows(db, Tag, [{"name": f"secret {number}"} for number in range(1000)])
+    (entry,) = [entry for entry in logs if "COPY" in entry["statement"]]
+    assert (entry["event"], entry["rows"]) == ("slow statement", 1000)
+    assert "secret" not in str(logs)
 
 
 def test_columns_and_tables_whose_names_need_quotes_work(db: Session) -> None:

@@ -53,6 +53,13 @@ SINGLE_CHANGES = {
     "model: a lost index": (MEDIA, '        Index("task_user_id_created_at_id_idx", "user_id", "created_at", "id"),\n', "", "index task_user_id_created_at_id_idx"),
     "model: another check": (MEDIA, "end_time >= start_time", "end_time > start_time", "constraint transcript_segment.transcript_segment_end_time_check"),
     "model: another action": (MEDIA, 'ForeignKey(Speaker.id, ondelete="SET NULL")', "ForeignKey(Speaker.id)", "constraint transcript_segment.transcript_segment_speaker_id_fkey"),
+    "schema: a shorter type": (SCHEMAS, "    storage_path: VarChar500\n    file_size: Int8\n    duration: StoredDouble", "    storage_path: VarChar255\n    file_size: Int8\n    duration: StoredDouble", "MediaFileRead.storage_path"),
+    "schema: a lost null": (SCHEMAS, "    duration: StoredDouble | None\n    upload_time", "    duration: StoredDouble\n    upload_time", "MediaFileRead.duration"),
+    "schema: a null too many": (SCHEMAS, "    upload_time: Timestamp\n", "    upload_time: Timestamp | None\n", "MediaFileRead.upload_time"),
+    "schema: a narrower number": (SCHEMAS, "    file_size: Int8\n    duration: StoredDouble", "    file_size: Int4\n    duration: StoredDouble", "MediaFileRead.file_size"),
+    "schema: a column not shown": (SCHEMAS, "    translated_text: Text | None\n    metadata", "    metadata", "MediaFileRead.translated_text"),
+    "schema: a field that is no column": (SCHEMAS, "    display_name: VarChar255 | None = None\n", "    display_name: VarChar255 | None = None\n    mood: Text | None = None\n", "SpeakerCreate.mood"),
+    "schema: a lost reason": ("backend/app/schemas/user.py", '    not_shown: ClassVar = {"hashed_password": "a secret, even as a hash"}\n', "", "UserRead.hashed_password"),
     "model: another search": (MEDIA, "text(\"'._-'\")", "text(\"'._+'\")", "index media_file_search_idx"),
 }  # fmt: skip
 

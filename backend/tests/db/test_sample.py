@@ -49,7 +49,9 @@ def test_a_sample_has_the_size_that_was_asked_for(session: Session) -> None:
     assert min(counts.values()) > 0
 
 
-@pytest.mark.parametrize("size", [Size(1, 0, 0), Size(3, 1, 0), Size(1, 1, 7), Size(5, 3, 2), Size(1, 401, 13)])
+@pytest.mark.parametrize(
+    "size", [Size(1, 0, 0), Size(3, 1, 0), Size(1, 1, 7), Size(5, 3, 2), Size(1, 401, 13), Size(1, 40, 7)]
+)
 def test_small_and_odd_sizes_come_out_exactly(session: Session, size: Size) -> None:
     counts = make_sample(session, size)
     assert counts["user"] == size.users

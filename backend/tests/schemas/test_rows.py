@@ -188,4 +188,6 @@ def test_a_row_with_nan_is_read(session: Session):
     session.execute(text("UPDATE transcript_segment SET end_time = 'NaN'"))
     row = session.query(TranscriptSegment).one()
     assert math.isnan(row.end_time)
-    assert json.loads(TranscriptSegmentRead.model_validate(row).model_dump_json())["end_time"] is None
+    read = TranscriptSegmentRead.model_validate(row)
+    assert json.loads(read.model_dump_json())["end_time"] is None
+    assert read.model_dump(mode="json")["end_time"] is None
