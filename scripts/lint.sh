@@ -20,6 +20,7 @@ check "ruff check" .venv/bin/ruff check --quiet .
 check "ruff format" .venv/bin/ruff format --quiet --check .
 check "import rules" .venv/bin/lint-imports --no-logo --cache-dir .cache/import-linter
 check "shellcheck" .venv/bin/shellcheck --enable=all --exclude=SC2250,SC2310,SC2312 "${shell_scripts[@]}"
+check "migrations" ./opentr.sh db lint
 check "lock files" locks_without_address
 
 if ((${#failed[@]})); then
