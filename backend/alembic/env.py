@@ -6,6 +6,7 @@ It runs for the `alembic` command and for our own verbs. These hand it, in the c
 
 from __future__ import annotations
 
+import time
 from logging.config import fileConfig
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +52,13 @@ def run_online() -> None:
         settings.LOCK_TIMEOUT_MS, settings.MIGRATION_STATEMENT_TIMEOUT_MS
     )
     expected: str | None = None
+    began = time.monotonic()
 
-    def remember(*, heads: set[str], **_: Any) -> None:  # noqa: ANN401
-        nonlocal expected
-        expected = ", ".join(heads) or "none"
+    def remember(*, step: MigrationInfo, heads: set[str], **_: Any) -> None:  # noqa: ANN401
+        nonlocal expected, began
+        expected, since, began = ", ".join(heads) or "none", began, time.monotonic()
+        at = chain.known(expected) or "an empty database"
+        say(f"{'to' if step.is_upgrade else 'back to'} {at} in {began - since:.1f} s")
 
     def step(connection: Connection) -> None:
         configure(connection, remember)
@@ -84,13 +88,11 @@ def configure(connection: Connection, remember: Callable[..., None]) -> None:
     )
 
 
-def record_release(*, ctx: MigrationContext, step: MigrationInfo, heads: set[str], **_: Any) -> None:  # noqa: ANN401
+def record_release(*, ctx: MigrationContext, heads: set[str], **_: Any) -> None:  # noqa: ANN401
     """Keeps the row of schema_release at the reached revision's `oldest_release`, in the revision's own transaction."""
     revision = chain.known(next(iter(heads), ""))
     if revision and chain.records_release(revision):
         ctx.execute(f"UPDATE schema_release SET oldest_release = '{revision.oldest_release}'")
-    if not context.is_offline_mode():
-        say(f"{'to' if step.is_upgrade else 'back to'} {revision or 'an empty database'}")
 
 
 def comparable(found: object, _name: object, kind: str, _reflected: object, wanted: object) -> bool:

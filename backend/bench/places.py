@@ -32,7 +32,7 @@ DURABLE = {
 @contextmanager
 def durable_server() -> Iterator[Server]:
     """A server with the roles, their passwords and the template `HEAD`."""
-    with scratch.scratch_server(settings=DURABLE) as url:
+    with scratch.scratch_server(settings=DURABLE, on_disk=True) as url:
         server = Server(url)
         server.make_template(EMPTY)
         server.give_passwords()

@@ -73,6 +73,8 @@ class Adoption:
                 "rows that these would refuse; correct or delete them first:",
                 *(f"  {line}" for line in self.breaking),
             ]
+        if self.missing_roles:
+            found += ["the new roles have no passwords: ALTER ROLE app_rw PASSWORD ..., and app_migrator, app_ro"]
         losing = sorted({owner for owner, _, _ in self.foreign} - {"postgres", self.user})
         found += [
             f"{owner} owns objects now and keeps no rights of its own: let the application log in as app_rw"

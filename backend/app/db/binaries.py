@@ -68,7 +68,7 @@ def server_account() -> tuple[int, int] | None:
 def for_account(program: Path, folder: Path) -> Path:
     """The program, or where the server account can't reach it (a checkout below /root), its copy below `folder`."""
     program = program.resolve()
-    if server_account() is None or _reachable(program):
+    if reachable(program):
         return program
     base, parts = _installation_of(program)
     copy = folder / "programs"
@@ -82,8 +82,10 @@ def for_account(program: Path, folder: Path) -> Path:
     return copy / program.relative_to(base)
 
 
-def _reachable(program: Path) -> bool:
-    return all(path.stat().st_mode & stat.S_IXOTH for path in (program, *program.parents))
+def reachable(program: Path) -> bool:
+    """Whether the server account can run it where it is."""
+    program = program.resolve()
+    return server_account() is None or all(path.stat().st_mode & stat.S_IXOTH for path in (program, *program.parents))
 
 
 def _installation_of(program: Path) -> tuple[Path, list[str]]:

@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 APPLICATION_NAME = "opentr-scratch"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it
+_MEMORY_BYTES = 4 << 30
 ROLES_SQL = binaries.CHECKOUT / "database" / "roles.sql"
 FAST = {
     "fsync": "off",
@@ -136,33 +138,48 @@ def kept_process(folder: Path, commands: Sequence[Sequence[str]], signals: Seque
 
 
 @contextlib.contextmanager
-def scratch_server(bindir: Path | None = None, settings: Mapping[str, str] | None = None) -> Iterator[URL]:
+def scratch_server(
+    bindir: Path | None = None, settings: Mapping[str, str] | None = None, *, on_disk: bool = False
+) -> Iterator[URL]:
     """A new server of the programs in `bindir` (default: `find_server()`); yields the superuser's URL of `postgres`.
 
-    `settings` go over those of `FAST`. Roles with a password also reach it at 127.0.0.1 and the URL's port. Raises
-    `ServerBinaryMissing`, `ScratchServerFailed` with the end of the server's log.
+    It lies in memory where there is plenty, which makes a database three times as fast as on a disk; `on_disk` keeps
+    it there. `settings` go over those of `FAST`. Roles with a password also reach it at 127.0.0.1 and the URL's port.
+    Raises `ServerBinaryMissing`, `ScratchServerFailed` with the end of the server's log.
     """
     bindir = bindir or find_server()
     with contextlib.ExitStack() as stack:
-        yield _start(stack, bindir, FAST | dict(settings or {}))
+        if not (bindir / "postgres").exists():
+            raise errors.ServerBinaryMissing(f"PostgreSQL in {bindir}")
+        place = None if on_disk else _memory(bindir)
+        yield _start(stack, bindir, FAST | dict(settings or {}), place)
 
 
-def _start(stack: contextlib.ExitStack, bindir: Path, settings: Mapping[str, str]) -> URL:
+def _memory(bindir: Path) -> Path | None:
+    """The folder of shared memory, unless another temporary folder was chosen, or programs would have to be copied.
+
+    None also where there is little of it (64 MB in a container, by default).
+    """
+    chosen = tempfile.gettempdir() != "/tmp"  # noqa: S108 - a comparison
+    if chosen or not os.access(SHARED_MEMORY, os.W_OK | os.X_OK) or not binaries.reachable(bindir / "postgres"):
+        return None
+    return SHARED_MEMORY if shutil.disk_usage(SHARED_MEMORY).free >= _MEMORY_BYTES else None
+
+
+def _start(stack: contextlib.ExitStack, bindir: Path, settings: Mapping[str, str], place: Path | None) -> URL:
     """Starts on a free port, on another one if somebody took it in the meantime."""
     attempts = itertools.count(1)
     while True:
         try:
-            return stack.enter_context(_server_at(bindir, settings, free_port()))
+            return stack.enter_context(_server_at(bindir, settings, free_port(), place))
         except errors.ScratchServerFailed as failure:
             if _PORT_TAKEN not in failure.what or next(attempts) == _PORT_ATTEMPTS:
                 raise
 
 
 @contextlib.contextmanager
-def _server_at(bindir: Path, settings: Mapping[str, str], port: int) -> Iterator[URL]:
-    if not (bindir / "postgres").exists():
-        raise errors.ServerBinaryMissing(f"PostgreSQL in {bindir}")
-    with private_folder() as folder:
+def _server_at(bindir: Path, settings: Mapping[str, str], port: int, place: Path | None) -> Iterator[URL]:
+    with private_folder(place) as folder:
         program = binaries.for_account(bindir / "postgres", folder)
         login = pwd.getpwuid(os.geteuid()).pw_name
         write_readable(folder / "pg_hba.conf", _HBA)
@@ -178,11 +195,14 @@ def _server_at(bindir: Path, settings: Mapping[str, str], port: int) -> Iterator
 
 
 @contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
-    """A folder of our own, removed at the end: a temporary one, unless sockets in there would have too long a path."""
+def private_folder(place: Path | None = None) -> Iterator[Path]:
+    """A folder of our own in `place`, removed at the end.
+
+    By default a temporary one, unless sockets in there would have too long a path.
+    """
     socket_name = f"/opentr-{'x' * 8}/.s.PGSQL.{_PORTS.stop}.lock"
     fits = len(os.fsencode(tempfile.gettempdir() + socket_name)) <= _SOCKET_PATH_BYTES
-    folder = Path(tempfile.mkdtemp(prefix="opentr-", dir=None if fits else "/tmp"))  # noqa: S108 - mkdtemp makes it private
+    folder = Path(tempfile.mkdtemp(prefix="opentr-", dir=place or (None if fits else "/tmp")))  # noqa: S108 - mkdtemp makes it private
     try:
         yield folder
     finally:

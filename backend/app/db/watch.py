@@ -12,7 +12,6 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import structlog
 from sqlalchemy import event
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
-    from sqlalchemy.engine import Dialect, ExceptionContext
+    from sqlalchemy.engine import ExceptionContext
 
 _STATEMENT_CHARACTERS = 2000
 _TOKENS = re.compile(
@@ -56,25 +55,6 @@ class StatementCount:
         return {statement: times for statement, times in Counter(self.statements).items() if times > 1}
 
 
-@dataclass
-class _Watch:
-    """What is to be done with the statements of an engine that don't pass through SQLAlchemy's events."""
-
-    slow_seconds: float = 0.0
-    counts: list[StatementCount] = field(default_factory=list)
-
-
-@dataclass
-class Observed:
-    """A statement under observation; set `rows` when they are known."""
-
-    rows: int | None = None
-
-
-# By dialect, because an engine and its variants with execution options share one.
-_watches: WeakKeyDictionary[Dialect, _Watch] = WeakKeyDictionary()
-
-
 def redact(statement: str) -> str:
     """The statement without its literals (`?` in their place) and comments, on one line, cut at 2000 characters."""
     blotted = _TOKENS.sub(lambda found: found["keep"] or (" " if found["drop"] else "?"), statement)
@@ -85,7 +65,7 @@ def watch(engine: Engine, slow_ms: float) -> None:
     """Logs the engine's statements that take `slow_ms` milliseconds or longer, failed ones too; 0 watches nothing."""
     if not slow_ms:
         return
-    slow_seconds = _watch_of(engine).slow_seconds = slow_ms / 1000
+    slow_seconds = slow_ms / 1000
 
     @event.listens_for(engine, "before_cursor_execute")
     def _start(_c: Connection, _cursor: object, _s: str, _p: object, context: Any, _many: bool) -> None:  # noqa: ANN401, FBT001
@@ -105,24 +85,6 @@ def watch(engine: Engine, slow_ms: float) -> None:
 
 
 @contextmanager
-def observe(connection: Connection, statement: str) -> Iterator[Observed]:
-    """For what goes past SQLAlchemy on the driver's own cursor (COPY): watched and counted like any other statement."""
-    watched = _watch_of(connection)
-    for count in watched.counts:
-        count.statements.append(statement)
-    observed, started, failure = Observed(), time.perf_counter(), None
-    try:
-        yield observed
-    except BaseException as error:
-        failure = error
-        raise
-    finally:
-        seconds = time.perf_counter() - started
-        if watched.slow_seconds and seconds >= watched.slow_seconds:
-            _report(statement, seconds, observed.rows, failure)
-
-
-@contextmanager
 def count_statements(engine: Engine) -> Iterator[StatementCount]:
     """Counts the engine's statements in all threads while it is open. For tests."""
     count = StatementCount()
@@ -130,18 +92,11 @@ def count_statements(engine: Engine) -> Iterator[StatementCount]:
     def add(_c: Connection, _cursor: object, statement: str, _p: object, _context: object, _many: bool) -> None:  # noqa: FBT001
         count.statements.append(statement)
 
-    counts = _watch_of(engine).counts
-    counts.append(count)
     event.listen(engine, "before_cursor_execute", add)
     try:
         yield count
     finally:
         event.remove(engine, "before_cursor_execute", add)
-        counts[:] = [other for other in counts if other is not count]
-
-
-def _watch_of(source: Engine | Connection) -> _Watch:
-    return _watches.setdefault(source.dialect, _Watch())
 
 
 def _report(statement: str, seconds: float, rows: int | None, failure: BaseException | None = None) -> None:

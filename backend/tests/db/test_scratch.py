@@ -217,3 +217,14 @@ def test_programs_below_a_private_folder_are_copied_to_where_the_server_account_
         monkeypatch.setattr(binaries, "FETCHED", tmp_path)
     with scratch.scratch_server(tmp_path / bindir.relative_to(base)) as url:
         assert str(_scalar(url, "SHOW server_version")).startswith(f"{major}.")
+
+
+def test_a_server_lies_in_memory_where_there_is_plenty(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    monkeypatch.setattr(scratch, "SHARED_MEMORY", temporary)
+    for plenty, on_disk, there in ((1, False, True), (1, True, False), (1 << 60, False, False)):
+        monkeypatch.setattr(scratch, "_MEMORY_BYTES", plenty)
+        with scratch.scratch_server(on_disk=on_disk) as url:
+            assert (Path(str(url.query["host"])).parent == temporary) is there
+        assert list(temporary.iterdir()) == []
+    temporary.rmdir()

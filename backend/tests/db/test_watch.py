@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from sqlalchemy.orm import Session, selectinload
 from sqlalchemy.pool import NullPool
 
 from app.core import logging as log_lines
 from app.db import connect, watch
+from app.db.bulk import copy_rows
 from app.models import MediaFile, Tag, TranscriptSegment, User
 
 if TYPE_CHECKING:
@@ -86,16 +87,10 @@ def test_fast_statements_and_a_limit_of_zero_log_nothing(engine: Engine, lines: 
     assert lines.entries() == []
 
 
-def _copy(connection: Any, statement: str, data: str) -> None:  # noqa: ANN401 - SQLAlchemy's connection
-    with watch.observe(connection, statement) as observed, connection.connection.cursor() as cursor:
-        cursor.copy_expert(statement, io.StringIO(data))
-        observed.rows = cursor.rowcount
-
-
 def test_a_copy_is_watched_and_counted_like_any_statement(engine: Engine, lines: Lines) -> None:
     watch.watch(engine, 0.001)
-    with watch.count_statements(engine) as count, engine.begin() as connection:
-        _copy(connection, "COPY tag (name) FROM STDIN", "one\ntwo\nthree\n")
+    with watch.count_statements(engine) as count, Session(engine) as session, session.begin():
+        copy_rows(session, Tag, [{"name": name} for name in ("one", "two", "three")])
     (entry,) = lines.entries()
     assert (entry["statement"], entry["rows"]) == ("COPY tag (name) FROM STDIN", 3)
     assert count.statements == ["COPY tag (name) FROM STDIN"]
@@ -103,8 +98,8 @@ def test_a_copy_is_watched_and_counted_like_any_statement(engine: Engine, lines:
 
 def test_a_copy_that_fails_is_logged_too(engine: Engine, lines: Lines) -> None:
     watch.watch(engine, 0.001)
-    with pytest.raises(psycopg2.DataError), engine.begin() as connection:
-        _copy(connection, "COPY tag (name) FROM STDIN", f"{'x' * 51}\n")
+    with pytest.raises(DataError), Session(engine) as session, session.begin():
+        copy_rows(session, Tag, [{"name": "x" * 51}])
     assert [entry["sqlstate"] for entry in lines.entries()] == ["22001"]
 
 
