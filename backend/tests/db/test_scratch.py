@@ -220,7 +220,7 @@ def test_programs_below_a_private_folder_are_copied_to_where_the_server_account_
 
 
 def test_a_server_lies_in_memory_where_there_is_plenty(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108 - the default
     monkeypatch.setattr(scratch, "SHARED_MEMORY", temporary)
     for plenty, on_disk, there in ((1, False, True), (1, True, False), (1 << 60, False, False)):
         monkeypatch.setattr(scratch, "_MEMORY_BYTES", plenty)
