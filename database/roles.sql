@@ -1,6 +1,7 @@
 -- The roles of OpenTranscribe, and what they may do in the database that this runs in.
 --
--- Run it as a superuser, in that database, before its tables are made; running it again changes nothing:
+-- Run it as a superuser, in that database, before its tables are made. Run again it leaves roles that are there as they
+-- are (an operator may have changed a limit, or locked one out), and renews this database's rights:
 --     psql -v ON_ERROR_STOP=1 -f roles.sql opentranscribe
 -- Roles are made without passwords, so nobody can log in as one over TCP until one is set (ALTER ROLE ... PASSWORD).
 --
@@ -16,40 +17,35 @@
 
 DO $$
 DECLARE
-    name text;
+    wanted record;
+    setting text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY[
-        'app_owner', 'app_rw', 'app_ro', 'app_migrator', 'app_monitor', 'app_backup', 'pgb_auth'
-    ] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
-            EXECUTE format('CREATE ROLE %I', name);
+    -- Time limits live on the roles, because a SET doesn't survive transaction pooling.
+    FOR wanted IN SELECT * FROM (VALUES
+        ('app_owner', 'NOLOGIN', ARRAY[]::text[]),
+        ('app_rw', 'LOGIN', ARRAY[
+            'statement_timeout = ''60s''', 'lock_timeout = ''10s''', 'idle_in_transaction_session_timeout = ''60s''']),
+        ('app_ro', 'LOGIN', ARRAY[
+            'default_transaction_read_only = on', 'statement_timeout = ''5min''',
+            'idle_in_transaction_session_timeout = ''60s''']),
+        ('app_migrator', 'LOGIN', ARRAY['role = ''app_owner''']),
+        ('app_monitor', 'LOGIN', ARRAY['statement_timeout = ''10s''']),
+        ('app_backup', 'LOGIN', ARRAY[]::text[]),
+        ('pgb_auth', 'LOGIN', ARRAY['statement_timeout = ''5s'''])
+    ) AS roles (name, login, settings) LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name) THEN
+            EXECUTE format('CREATE ROLE %I %s', wanted.name, wanted.login);
+            FOREACH setting IN ARRAY wanted.settings LOOP
+                EXECUTE format('ALTER ROLE %I SET %s', wanted.name, setting);
+            END LOOP;
         END IF;
     END LOOP;
 END
 $$;
 
-ALTER ROLE app_owner NOLOGIN;
-ALTER ROLE app_rw LOGIN;
-ALTER ROLE app_ro LOGIN;
-ALTER ROLE app_migrator LOGIN;
-ALTER ROLE app_monitor LOGIN;
-ALTER ROLE app_backup LOGIN;
-ALTER ROLE pgb_auth LOGIN;
-
--- Time limits live on the roles, because a SET doesn't survive transaction pooling.
-ALTER ROLE app_rw SET statement_timeout = '60s';
-ALTER ROLE app_rw SET lock_timeout = '10s';
-ALTER ROLE app_rw SET idle_in_transaction_session_timeout = '60s';
-ALTER ROLE app_ro SET default_transaction_read_only = on;
-ALTER ROLE app_ro SET statement_timeout = '5min';
-ALTER ROLE app_ro SET idle_in_transaction_session_timeout = '60s';
-ALTER ROLE app_monitor SET statement_timeout = '10s';
-ALTER ROLE pgb_auth SET statement_timeout = '5s';
-
 -- The migrator's objects belong to app_owner. It names who blocks it and may end that session: both are rights of the
 -- role that logged in, which is asked for with `role=none`.
 GRANT app_owner TO app_migrator;
-ALTER ROLE app_migrator SET role = 'app_owner';
 GRANT pg_read_all_stats, pg_signal_backend TO app_migrator;
 GRANT pg_monitor TO app_monitor;
 GRANT pg_read_all_settings, pg_read_all_stats TO app_backup;

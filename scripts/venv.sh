@@ -59,20 +59,32 @@ find_python() { # sets python: the first interpreter of a version that the lock 
         "Install one of these beside it, with its venv package (on Debian: python3.11 and python3.11-venv); try again."
 }
 
-install_packages() { # into $1; the output goes to a log, of which the end is shown when it fails
-    local log=.cache/venv/install.log
-    "$1/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --require-hashes \
-        --requirement "$lock" >"$log" 2>&1 && return
+logged() { # command: its output goes to a log, of which the end is shown when it fails
+    "$@" >>"$log" 2>&1 && return
     tail -n 5 -- "$log" >&2
-    fail "The Python packages could not be installed (all of pip's output: $PWD/$log)." \
-        "Type the same command again when the package index can be reached."
+    fail "The Python packages could not be installed (all of the output: $PWD/$log)." \
+        "Mend what it names above, then type the same command again."
 }
 
+# All of these with -I: what PYTHONPATH or the user's own site-packages hold is not in the environment, but pip would
+# take it for installed.
 build() { # in $1: an environment that sees both packages of this checkout
-    rm -rf -- "$1"
-    "$python" -m venv "$1"
-    install_packages "$1"
+    rm -rf -- "$1" "$log"
+    logged "$python" -I -m venv "$1"
+    logged "$1/bin/python" -I -m pip install --disable-pip-version-check --no-input --only-binary :all: \
+        --require-hashes --requirement "$lock"
+    logged "$1/bin/python" -I -m pip check --disable-pip-version-check
+    logged "$1/bin/python" -I -c 'import click, sqlalchemy, psycopg2'
     printf '%s\n' "$PWD/backend" "$PWD/deploy" >"$(echo "$1"/lib/python3*/site-packages)/opentr.pth"
+}
+
+check_owner() { # of all that is written here; one call with sudo would leave it to root
+    local place
+    for place in .cache .cache/venv .cache/venv/*; do
+        [[ ! -e $place || -w $place ]] || fail \
+            "$PWD/$place can not be written by $(id -un): was this called with sudo before?" \
+            "Type: sudo chown -R $(id -un) '$PWD/.cache'"
+    done
 }
 
 drop_all_but() { # two folders: the present environment and the one before, from which something may still run
@@ -98,11 +110,12 @@ refresh() {
 }
 
 trap 'exit 130' INT # pip answers Ctrl-C with an ordinary failure, which would be reported as one
-wanted=${1:-run}
+wanted=${1:-run} log=.cache/venv/install.log
 [[ $wanted == run || $wanted == dev ]] || { echo "usage: scripts/venv.sh [dev]" >&2 && exit 2; }
 if is_current; then exit; fi
 [[ -w . ]] || fail "$PWD can not be written by $(id -un): its .venv is made here." "Type: sudo chown -R $(id -un) '$PWD'"
 [[ -L .venv || ! -e .venv ]] || fail "$PWD/.venv was not made by this script." "Type: mv '$PWD/.venv' '$PWD/.venv.old'"
+check_owner
 mkdir -p .cache/venv
 exec 9>.cache/venv/lock
 flock --nonblock 9 || { say "waiting for another call that is installing Python packages ..." && flock 9; }

@@ -20,7 +20,7 @@ from app.db import catalog, chain, errors
 from app.db.base import Base
 from app.db.command import note
 from app.db.connect import direct, parse_url
-from app.db.migrator import APPLICATION, Budget, acting_role, migrate_under_budget, reached
+from app.db.migrator import APPLICATION, OWNER, Budget, acting_role, migrate_under_budget, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,12 +39,17 @@ typed = getattr(config.cmd_opts, "cmd", (None,))[0]
 def run_offline() -> None:
     """Prints the SQL (`alembic upgrade --sql`)."""
     context.configure(url=url, literal_binds=True, transaction_per_migration=True, on_version_apply=record_release)
+    context.execute("SET search_path = public")
+    context.execute(f"SET lock_timeout = '{settings.LOCK_TIMEOUT_MS}ms'")
+    context.execute(f"SET statement_timeout = '{settings.MIGRATION_STATEMENT_TIMEOUT_MS}ms'")
+    context.execute(f"SET ROLE {OWNER}")
     with context.begin_transaction():
         context.run_migrations()
 
 
 def run_online() -> None:
     """Runs the command under the migrator's lock and budget; a fresh connection says whether it is really there."""
+    proven = config.attributes.get("proven", typed not in (command.stamp, command.current))
     with direct(url, APPLICATION) as connection:
         if typed is not command.stamp:
             chain.position(connection)
@@ -61,6 +66,8 @@ def run_online() -> None:
         say(f"{'to' if step.is_upgrade else 'back to'} {at} in {began - since:.1f} s")
 
     def step(connection: Connection) -> None:
+        if proven:
+            refuse_drift()  # here, because nobody else migrates now
         configure(connection, remember)
         with context.begin_transaction():
             context.run_migrations()
@@ -70,8 +77,33 @@ def run_online() -> None:
             step(connection)
         return
     migrate_under_budget(url, step, budget, say, role=acting_role(url))
-    if expected and (found := reached(url)) != expected:
+    if expected is None:
+        return
+    if (found := reached(url)) != expected:
         raise errors.NotPersisted(expected, found)
+    if proven and (at := chain.known(expected)):
+        with direct(url, APPLICATION) as connection:
+            drift = catalog.compare(catalog.required(at.id), catalog.read_catalog(connection))
+        if drift:
+            raise errors.SchemaUnproven(str(at), [str(change) for change in drift])
+
+
+def refuse_drift() -> None:
+    """Raises `SchemaUnmatched` where the schema isn't that of its revision: what follows was written for that one.
+
+    Indexes that the revisions beside it build or drop don't count: those are what a run that was cut off leaves.
+    """
+    with direct(url, APPLICATION) as connection:
+        at, present = chain.position(connection), catalog.read_catalog(connection)
+    if at is None:
+        return
+    kept, everyone = catalog.required(at.id), chain.revisions()
+    place = everyone.index(at)
+    beside = [catalog.recorded(each.id) or {} for each in everyone[max(place - 1, 0) : place + 2]]
+    unfinished = {name for each in beside for name in each.keys() ^ kept.keys() if name.startswith("index ")}
+    changes = catalog.compare(kept, present)
+    if drift := [str(change) for change in changes if change.subject not in unfinished]:
+        raise errors.SchemaUnmatched(str(at), drift)
 
 
 def configure(connection: Connection, remember: Callable[..., None]) -> None:

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import URL, text
+from sqlalchemy.exc import IntegrityError
 
 from app import initial_data
 from app.core import config
@@ -16,6 +18,7 @@ from app.core.security import verify_password
 from app.db import command
 from app.db.connect import direct
 from app.models import User
+from app.schemas.user import UserCreate
 from app.services import users
 
 if TYPE_CHECKING:
@@ -207,7 +210,9 @@ def test_an_address_that_will_not_do(dsn: str, set_up: Callable[..., None], caps
 def test_a_database_without_tables(
     empty_database: URL, as_role: Callable[[URL, str], URL], capsys: pytest.CaptureFixture[str]
 ):
-    assert "has no table of users" in refused(address(as_role(empty_database, "app_rw")), capsys, 4)
+    said = refused(address(as_role(empty_database, "app_rw")), capsys, 4)
+    assert "has no table of users" in said
+    assert "./opentr.sh db migrate" in said
 
 
 @pytest.mark.parametrize("role", ["app_ro", "app_monitor"])
@@ -247,3 +252,16 @@ def test_a_wrong_setting_is_two_lines(dsn: str):
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 2
     assert "DB_POOL_SIZE" in done.stderr
+
+
+def test_only_a_taken_address_is_called_so(session: Session):
+    new = UserCreate(email=BOSS, full_name="Boss", password=SecretStr("long enough"))
+    taken = text("SELECT nextval(pg_get_serial_sequence('\"user\"', 'id')) + 1")
+    session.add(User(id=session.scalar(taken), email="x@example.com", hashed_password="-", full_name="X"))  # noqa: S106
+    session.flush()
+    with pytest.raises(IntegrityError, match="user_pkey"):
+        users.create_user(session, new)
+    session.rollback()
+    users.create_user(session, new)
+    with pytest.raises(users.EmailTaken):
+        users.create_user(session, new)

@@ -4,3 +4,7 @@ SELECT format('pid %%s (%%s%%s, %%s for %%s s): %%s', pid, coalesce(usename, bac
               extract(epoch FROM clock_timestamp() - coalesce(xact_start, backend_start))::int,
               left(regexp_replace(query, '\s+', ' ', 'g'), 120))
 FROM pg_stat_activity WHERE pid = ANY (pg_blocking_pids(%(pid)s))
+UNION ALL -- a prepared transaction has no session: its pid is 0
+SELECT format('prepared transaction %%L of %%s since %%s; ROLLBACK PREPARED or COMMIT PREPARED ends it', gid, owner,
+              prepared::timestamp(0))
+FROM pg_prepared_xacts WHERE database = current_database() AND 0 = ANY (pg_blocking_pids(%(pid)s))

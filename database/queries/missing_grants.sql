@@ -1,7 +1,7 @@
 -- The grants that app_owner's default privileges give to new objects and that existing objects of app_owner in schema
 -- public lack, as statements.
 SELECT format('GRANT %s ON %s %s TO %I', string_agg(g.privilege_type, ', ' ORDER BY g.privilege_type),
-              CASE d.defaclobjtype WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, g.grantee::regrole::text) AS statement
+              CASE d.defaclobjtype WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, pg_get_userbyid(g.grantee)::text) AS statement
 FROM pg_default_acl d
 CROSS JOIN LATERAL aclexplode(d.defaclacl) g
 JOIN pg_class c ON c.relnamespace = d.defaclnamespace

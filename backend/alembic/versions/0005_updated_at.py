@@ -19,7 +19,13 @@ TABLES = ('"user"', "task")
 
 
 def upgrade() -> None:
-    """A change that changes nothing doesn't count."""
+    """A change that changes nothing doesn't count.
+
+    Tasks without a time of creation get one before the trigger is there, which would take it for a change by a user.
+    """
+    op.execute(
+        "UPDATE task SET created_at = coalesce(updated_at, completed_at, CURRENT_TIMESTAMP) WHERE created_at IS NULL"
+    )
     op.execute(
         """
         CREATE FUNCTION touch_updated_at() RETURNS trigger

@@ -17,10 +17,12 @@ from app.db import connect, errors
 CHECKOUT = Path(__file__).resolve().parents[3]
 VERSION_FILE = CHECKOUT / "VERSION"
 
-_POOL_DEFAULTS = {"DB_POOL_SIZE": 20, "DB_MAX_OVERFLOW": 30, "DB_POOL_PRE_PING": True}
 _POOL_DEFAULTS_BEHIND_POOLER = {"DB_POOL_SIZE": 5, "DB_MAX_OVERFLOW": 10, "DB_POOL_PRE_PING": False}
 
-Milliseconds = Annotated[int, Field(ge=0)]
+_MOST_MILLISECONDS = 2**31 - 1
+"""What PostgreSQL takes as a timeout: an integer of its own."""
+
+Milliseconds = Annotated[int, Field(ge=0, le=_MOST_MILLISECONDS)]
 Seconds = Annotated[int, Field(ge=0)]
 
 
@@ -74,7 +76,10 @@ class Settings(BaseSettings):
     DB_SLOW_STATEMENT_MS: Milliseconds = Field(500, description="statements that take this long are logged; 0: none")
 
     LOCK_TIMEOUT_MS: int = Field(
-        2000, ge=1, description="how long a migration waits for a lock, each time; never without limit"
+        2000,
+        ge=1,
+        le=_MOST_MILLISECONDS,
+        description="how long a migration waits for a lock, each time; never without limit",
     )
     MIGRATION_STATEMENT_TIMEOUT_MS: Milliseconds = Field(
         600_000, description="longest statement of a migration (building an index concurrently: two hours); 0: none"
@@ -91,9 +96,9 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _pool_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """The pool's defaults depend on what is at the other end."""
+        """Behind a pooler the pool has other defaults than the fields'."""
         behind = str(given.get("DB_BEHIND_POOLER", "")).lower() in ("1", "true", "yes", "on", "y", "t")
-        return (_POOL_DEFAULTS_BEHIND_POOLER if behind else _POOL_DEFAULTS) | given
+        return _POOL_DEFAULTS_BEHIND_POOLER | given if behind else given
 
     @field_validator("LOG_LEVEL", "LOG_FORMAT", mode="before")
     @classmethod

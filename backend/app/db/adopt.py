@@ -44,11 +44,16 @@ class Adoption:
     foreign: Sequence[tuple[str, str, str]]
     """Owner, kind and name of each object that isn't app_owner's."""
     breaking: Sequence[str]
+    grants: Sequence[str]
+    """Grants, as statements, that existing objects of app_owner lack."""
+    others: Sequence[str]
+    """Roles, neither ours nor an owner, that have been granted something."""
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return self.prepared and not self.foreign and not self.missing_roles and self.stated == [self.revision.id]
+        lacking = (*self.foreign, *self.missing_roles, *self.grants)
+        return self.prepared and not lacking and self.stated == [self.revision.id]
 
     def steps(self) -> list[str]:
         """What would be done, in order."""
@@ -60,6 +65,7 @@ class Adoption:
             if self.foreign
             else []
         )
+        found += [f"make {len(self.grants)} grants that are missing"] if self.grants else []
         if self.stated != [self.revision.id]:
             found += [f"stamp revision {self.revision} in place of {', '.join(self.stated or []) or 'none'}"]
         return found
@@ -76,6 +82,11 @@ class Adoption:
         if self.missing_roles:
             found += ["the new roles have no passwords: ALTER ROLE app_rw PASSWORD ..., and app_migrator, app_ro"]
         losing = sorted({owner for owner, _, _ in self.foreign} - {"postgres", self.user})
+        if self.others:
+            names = ", ".join(self.others)
+            found += [
+                f"what was granted to {names} stays, but PUBLIC's rights on database and schema end: grant those anew"
+            ]
         found += [
             f"{owner} owns objects now and keeps no rights of its own: let the application log in as app_rw"
             for owner in losing
@@ -138,7 +149,12 @@ def look(url: URL) -> Adoption:
             prepared=OWNER in present and _is_prepared(connection),
             foreign=[(owner, kind, name) for owner, kind, name in _rows(connection, query("foreign_objects"))],
             breaking=breaking_rows(connection, chain.after(revision)) if chain.after(revision) else [],
+            grants=[text for (text,) in _rows(connection, query("missing_grants"))] if OWNER in present else [],
+            others=[name for (name,) in _rows(connection, query("other_grantees")) if name not in ROLE_NAMES],
         )
+        strong = [name for (name,) in _rows(connection, query("strong_roles")) if name in ROLE_NAMES]
+    if strong:
+        raise errors.RoleTooStrong(strong)
     _require_rights(found)
     return found
 
@@ -152,16 +168,17 @@ def match(connection: Connection, stated: Sequence[str] | None) -> Revision:
     release = chain.oldest_release(connection)
     if unknown and release:
         raise errors.DatabaseNewer(unknown[0], release)
-    distances = [(len(catalog.compare(_kept(each), present)), each) for each in reversed(chain.revisions())]
-    distance, nearest = min(distances, key=lambda pair: pair[0])
-    if distance:
-        changes = catalog.compare(_kept(nearest), present)
-        raise errors.SchemaUnmatched(str(nearest), [str(change) for change in changes])
-    return nearest
+    changes = {each: catalog.compare(_kept(each), present) for each in chain.revisions()}
+    exact = [each for each in changes if not changes[each]]
+    if not exact:
+        nearest = min(reversed(changes), key=lambda each: len(changes[each]))
+        raise errors.SchemaUnmatched(str(nearest), [str(change) for change in changes[nearest]])
+    # Revisions that change rows alone share a catalog: what the database says counts, or nothing is skipped.
+    return next((each for each in exact if each.id in (stated or [])), exact[0])
 
 
 def _kept(revision: Revision) -> catalog.Catalog:
-    return catalog.recorded(revision.id) or {}
+    return catalog.required(revision.id)
 
 
 def _is_prepared(connection: Connection) -> bool:

@@ -6,11 +6,13 @@ Importing this connects to nothing. Other engines are made by `app.db.connect`.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import psycopg2.extensions
 from sqlalchemy import CheckConstraint, MetaData, Table
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from app.core.config import settings
@@ -120,7 +122,9 @@ def get_db() -> Iterator[Session]:
     try:
         yield db
     except BaseException:
-        db.rollback()
+        # Where the connection is gone, so is the transaction; what is raised is what the endpoint raised.
+        with suppress(SQLAlchemyError):
+            db.rollback()
         raise
     finally:
         db.close()

@@ -32,7 +32,7 @@ def breaking_rows(connection: Connection, pending: Sequence[Revision]) -> list[s
     repaired = frozenset[str]().union(*(revision.repairs for revision in pending))
     found = (
         _line(connection, table, name, condition)
-        for table, name, condition in _conditions(present, catalog.recorded(pending[-1].id) or {})
+        for table, name, condition in _conditions(present, catalog.required(pending[-1].id))
         if name not in repaired
     )
     return [line for line in found if line]

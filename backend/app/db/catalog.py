@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.db import errors
 from app.db.queries import query
 
 if TYPE_CHECKING:
@@ -112,6 +113,14 @@ def recorded(revision: str) -> Catalog | None:
     if not path.exists():
         return None
     found: Catalog = json.loads(path.read_text())
+    return found
+
+
+def required(revision: str) -> Catalog:
+    """The catalog that is kept for a revision. Raises `BadInput` when there is none: nothing can be proven then."""
+    found = recorded(revision)
+    if found is None:
+        raise errors.BadInput(f"revision {revision} has no recorded catalog", "type ./opentr.sh db revision --record")
     return found
 
 

@@ -63,11 +63,8 @@ def revisions() -> tuple[Revision, ...]:
 
 
 def _described(script: Script) -> Revision:
-    missing = [name for name in ("oldest_release",) if not hasattr(script.module, name)]
-    if missing:
-        raise errors.BadInput(
-            f"{script.path} doesn't declare {missing[0]}", f"add {missing[0]} = '...' beside its revision id"
-        )
+    if not hasattr(script.module, "oldest_release"):
+        raise errors.BadInput(f"{script.path} declares no oldest_release", "add oldest_release = '...' beside its id")
     subject = (script.doc or "").partition(":")[0].rstrip(".")
     repairs = frozenset(getattr(script.module, "repairs", ()))
     return Revision(script.revision, subject, Path(script.path), script.module.oldest_release, repairs)
@@ -137,4 +134,6 @@ def position(connection: Connection) -> Revision | None:
     if found is None:
         release = oldest_release(connection)
         raise errors.RevisionUnknown(stated[0]) if release is None else errors.DatabaseNewer(stated[0], release)
+    if not has_tables(connection):
+        raise errors.RevisionUntrue(stated[0])
     return found

@@ -34,8 +34,6 @@ MODELS = "backend/app/models"
 MODELLED = ("table ", "column ", "constraint ", "index ", "sequence ")
 """The kinds of objects that models describe; functions and triggers are the SQL's and the migrations' alone."""
 
-MakeDatabase = "Callable[[], AbstractContextManager[URL]]"
-
 
 def parser() -> command.Parser:
     """The words that the verb takes."""
@@ -64,7 +62,7 @@ def scratch_databases(dsn: str | None) -> Iterator[Callable[[], AbstractContextM
     Raises `BadInput` for a server without our roles (making them there is not a check's business), `RightsMissing`.
     """
     with ExitStack() as stack:
-        if dsn:
+        if dsn is not None:
             server = parse_url(dsn)
             _may_make_databases(server)
         else:
@@ -277,7 +275,7 @@ def _catalog_at(url: URL) -> Catalog:
 def _alembic(url: URL, verb: str, target: str) -> None:
     from alembic import command as alembic
 
-    getattr(alembic, verb)(chain.config(url, say=lambda _line: None), target)
+    getattr(alembic, verb)(chain.config(url, proven=False, say=lambda _line: None), target)
 
 
 def _file_of(revision: Revision) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 import traceback
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from app.db import errors
@@ -52,7 +51,7 @@ def migrator_url(args: argparse.Namespace) -> URL:
     from app.core.config import settings
     from app.db.connect import parse_url
 
-    return parse_url(args.dsn or settings.MIGRATOR_DATABASE_URL)
+    return parse_url(settings.MIGRATOR_DATABASE_URL if args.dsn is None else args.dsn)
 
 
 def confirmed(args: argparse.Namespace, deed: str) -> None:
@@ -74,7 +73,9 @@ def note(line: str) -> None:
 
 
 def main(words: Parser, act: Callable[[argparse.Namespace], Report]) -> NoReturn:
-    """Runs a verb on the process's arguments and exits with its code."""
+    """Runs a verb on the process's arguments and exits with its code. SIGTERM and SIGHUP end it as Ctrl-C does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     raise SystemExit(run(words, act, sys.argv[1:]))
 
 
@@ -84,34 +85,41 @@ def run(words: Parser, act: Callable[[argparse.Namespace], Report], argv: Sequen
     try:
         args = words.parse_args(argv)
         report = act(args)
-        show(report, as_json=args.json)
+        _show(report, as_json=args.json)
     except errors.DbError as error:
         return _say(error, as_json=as_json)
     except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted; nothing is left half-done in the database\n")
+        sys.stderr.write("\ninterrupted\ntype the same command again: it begins where the database stands\n")
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the user gets words and the log gets the traceback
         return _say(_unexpected(error), as_json=as_json)
     return report.exit_code
 
 
+def _show(report: Report, *, as_json: bool) -> None:
+    try:
+        show(report, as_json=as_json)
+    except BrokenPipeError:  # the reader has seen enough (`| head`); the exit code still says what was found
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(error: errors.DbError, *, as_json: bool) -> int:
+    from app.core.logging import redacted
+
+    what, hint = redacted(error.what), redacted(error.hint)
     if as_json:
-        sys.stdout.write(
-            json.dumps({"error": type(error).__name__, "what": error.what, "hint": error.hint}, indent=2) + "\n"
-        )
-    sys.stderr.write(f"{error.what}\n{error.hint}\n")
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "what": what, "hint": hint}, indent=2) + "\n")
+    sys.stderr.write(f"{what}\n{hint}\n")
     return error.exit_code
 
 
 def _unexpected(error: Exception) -> errors.DbError:
     from app.core.logging import redacted
 
-    with tempfile.NamedTemporaryFile("w", prefix="opentr-", suffix=".log", delete=False) as log:
-        log.write(redacted("".join(traceback.format_exception(error))))
-    logging.getLogger(__name__).debug("unexpected", exc_info=error)
-    reason = redacted(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
-    return errors.DbError(f"unexpected: {reason}", f"the details are in {Path(log.name)}")
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="opentr-", suffix=".log", delete=False) as log:
+            log.write(redacted("".join(traceback.format_exception(error))))
+    except OSError as cause:
+        return errors.DbError(f"unexpected: {reason}", f"its traceback could not be kept: {cause}")
+    return errors.DbError(f"unexpected: {reason}", f"the details are in {log.name}")

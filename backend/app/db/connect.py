@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+T = TypeVar("T")
+
 DRIVER = "postgresql+psycopg2"
 DEFAULTS = {"connect_timeout": 10, "keepalives_idle": 60}
 """libpq's connection parameters, in seconds; the address itself may say otherwise (`?connect_timeout=2`)."""
 
+WRITE_IT_SO = "write postgresql://role:password@host:port/database"
 INSUFFICIENT_PRIVILEGE = "42501"
 _FOREIGN_DRIVERS = ("postgres", "postgresql")
 
@@ -36,18 +39,20 @@ def parse_url(text: str) -> URL:
     Takes `postgresql://...`, `postgres://...` and libpq's `host=... dbname=...`. SQLAlchemy 2.1 reads a bare
     `postgresql://` as psycopg 3, hence the explicit driver. Raises `BadInput`.
     """
+    if not text.strip():
+        raise errors.BadInput("the database's address is empty", WRITE_IT_SO)
     if "://" not in text:
         return _from_keywords(text)
     try:
         url = make_url(text)
     except (exc.ArgumentError, ValueError) as error:
-        raise errors.BadInput(
-            "that isn't a database address", "write postgresql://role:password@host:port/database"
-        ) from error
+        raise errors.BadInput("that isn't a database address", WRITE_IT_SO) from error
     if url.drivername not in (*_FOREIGN_DRIVERS, DRIVER):
         raise errors.BadInput(
             f"{url.drivername} is not PostgreSQL through psycopg2", f"write {DRIVER}://role@host/database"
         )
+    if "@" in (url.host or ""):
+        raise errors.BadInput("the password in the address has an @ in it", "write %40 for it")
     return url.set(drivername=DRIVER)
 
 
@@ -55,9 +60,7 @@ def _from_keywords(text: str) -> URL:
     try:
         words: dict[str, str] = parse_dsn(text)
     except psycopg2.ProgrammingError as error:
-        raise errors.BadInput(
-            "that isn't a database address", "write postgresql://role:password@host:port/database"
-        ) from error
+        raise errors.BadInput("that isn't a database address", WRITE_IT_SO) from error
     host = words.pop("host", None)
     port = words.pop("port", None)
     socket_folder = host if host and host.startswith("/") else None
@@ -66,10 +69,16 @@ def _from_keywords(text: str) -> URL:
         username=words.pop("user", None),
         password=words.pop("password", None),
         host=None if socket_folder else host,
-        port=int(port) if port else None,
+        port=_number(port),
         database=words.pop("dbname", None),
         query=words | ({"host": socket_folder} if socket_folder else {}),
     )
+
+
+def _number(port: str | None) -> int | None:
+    if port and not port.isdecimal():
+        raise errors.BadInput(f"the port {port} is no number", WRITE_IT_SO)
+    return int(port) if port else None
 
 
 def describe(url: URL) -> str:
@@ -97,10 +106,12 @@ def direct_engine(url: URL, *, application_name: str, settings: Mapping[str, str
     """An engine to Postgres itself, without a pool of its own, with server settings that hold from the first statement.
 
     `settings` travel in the start-up packet (`-c name=value`): SQL on Alembic's own connection before `configure()`
-    would make an upgrade persist nothing. Connecting through a pooler raises `PooledConnection`.
+    would make an upgrade persist nothing. `search_path` is `public`, whatever the role or the database has.
+    Connecting through a pooler raises `PooledConnection`.
     """
-    words = " ".join(f"-c {_escaped(f'{name}={value}')}" for name, value in (settings or {}).items())
-    connect_args = {"options": words} if words else {}
+    settings = {"search_path": "public"} | dict(settings or {})
+    words = " ".join(f"-c {_escaped(f'{name}={value}')}" for name, value in settings.items())
+    connect_args = {"options": words}
     engine = engine_for(url, application_name=application_name, poolclass=NullPool, connect_args=connect_args)
 
     @event.listens_for(engine, "connect")
@@ -155,18 +166,28 @@ def _first_line(error: exc.DBAPIError) -> str:
     return (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0]
 
 
-def interruptible(connect: Callable[[], Connection]) -> Connection:
-    """What `connect` returns or raises; Ctrl-C ends the wait at once, which libpq would put off to its timeout."""
-    outcome: Future[Connection] = Future()
+def interruptible(work: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
+    """What `work` returns or raises; Ctrl-C ends the wait at once, which libpq would put off until it has its answer.
 
-    def work() -> None:
+    `cancel` is called then, to end the work itself, which is waited for.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
         try:
-            outcome.set_result(connect())
+            outcome.set_result(work())
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
             outcome.set_exception(error)
 
-    threading.Thread(target=work, name="connect", daemon=True).start()
-    return outcome.result()
+    thread = threading.Thread(target=run, name="database work", daemon=True)
+    thread.start()
+    try:
+        return outcome.result()
+    except KeyboardInterrupt:
+        if cancel is not None:
+            cancel()
+            thread.join()
+        raise
 
 
 @contextmanager
@@ -176,11 +197,17 @@ def translated(url: URL) -> Iterator[None]:
         yield
     except exc.OperationalError as error:
         raise _connection_error(url, str(error.orig).strip()) from error
+    except exc.ProgrammingError as error:
+        if getattr(error.orig, "pgcode", None) is not None:
+            raise
+        raise errors.BadInput(f"the address can't be used: {_first_line(error)}", WRITE_IT_SO) from error
 
 
 def _connection_error(url: URL, text: str) -> errors.DbError:
     lines = text.splitlines() or ["no reason given"]
     address, reason = describe(url), lines[0].partition("failed: ")[2] or lines[-1].strip()
+    if any(fault in text for fault in ("invalid sslmode", "invalid port", "definition of service")):
+        return errors.BadInput(f"the address can't be used: {lines[0]}", WRITE_IT_SO)
     if "unsupported startup parameter" in text:
         return errors.PooledConnection(address)
     if 'database "' in text and "does not exist" in text:

@@ -24,7 +24,7 @@ def act(args: Namespace) -> Report:
     url = command.migrator_url(args)
     with direct(url, "opentr current") as connection:
         revision = chain.position(connection)
-        kept = (catalog.recorded(revision.id) if revision else {}) or {}
+        kept = catalog.required(revision.id) if revision else {}
         drift = [str(change) for change in catalog.compare(kept, catalog.read_catalog(connection))]
         release = chain.oldest_release(connection)
     pending = chain.after(revision)

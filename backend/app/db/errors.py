@@ -9,8 +9,8 @@ in one place, `app.db.command`. The exit codes are those of the whole project:
 
     DbError
     ├── ServerUnreachable, LoginRefused, DatabaseMissing, ServerBinaryMissing, ScratchServerFailed
-    ├── PooledConnection, RightsMissing
-    ├── RevisionUnknown, RevisionMissing, DatabaseNewer, SchemaUnmatched, RowsBreak
+    ├── PooledConnection, RightsMissing, ReadOnly, RoleTooStrong
+    ├── RevisionUnknown, RevisionUntrue, RevisionMissing, DatabaseNewer, SchemaUnmatched, SchemaUnproven, RowsBreak
     ├── LockBudgetSpent, MigratorBusy, MigrationFailed, NotPersisted
     └── BadInput, ConfirmationNeeded
 """
@@ -39,7 +39,7 @@ class ServerUnreachable(DbError):
 
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(
-            f"the server of {address} doesn't answer: {reason}", "start it, or correct --dsn or DATABASE_URL"
+            f"the server of {address} doesn't answer: {reason}", "start it, or correct --dsn (or MIGRATOR_DATABASE_URL)"
         )
 
 
@@ -49,7 +49,7 @@ class LoginRefused(DbError):
     def __init__(self, address: str, reason: str) -> None:
         super().__init__(
             f"the server of {address} refuses the login: {reason}",
-            "correct the role or the password in --dsn or DATABASE_URL",
+            "correct the role or the password in --dsn (or MIGRATOR_DATABASE_URL)",
         )
 
 
@@ -58,7 +58,8 @@ class DatabaseMissing(DbError):
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"there is no such database: {address}", "correct its name in --dsn or DATABASE_URL, or create it first"
+            f"there is no such database: {address}",
+            "correct its name in --dsn (or MIGRATOR_DATABASE_URL), or create it first",
         )
 
 
@@ -128,6 +129,18 @@ class RevisionMissing(DbError):
         )
 
 
+class RevisionUntrue(DbError):
+    """`alembic_version` names a revision, and none of its tables is there."""
+
+    exit_code = 4
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"the database says it is at revision {version}, and has none of its tables",
+            "an empty database that was stamped: DROP TABLE alembic_version, then type ./opentr.sh db migrate",
+        )
+
+
 class DatabaseNewer(DbError):
     """The database was migrated by a newer release than this one."""
 
@@ -153,6 +166,20 @@ class SchemaUnmatched(DbError):
             "mend these by hand (or keep a copy and ask), then try again; nothing was changed",
         )
         self.nearest = nearest
+        self.differences = list(differences)
+
+
+class SchemaUnproven(DbError):
+    """The migrations have run, and the schema isn't what the last of them is recorded to make."""
+
+    exit_code = 5
+
+    def __init__(self, revision: str, differences: Sequence[str]) -> None:
+        lines = "".join(f"\n  {line}" for line in differences)
+        super().__init__(
+            f"the database is at revision {revision}, and its schema isn't what that makes:{lines}",
+            "mend these by hand, then type ./opentr.sh db current; don't start the new release before",
+        )
         self.differences = list(differences)
 
 
@@ -212,6 +239,27 @@ class NotPersisted(DbError):
         super().__init__(
             f"the migrations ended at revision {expected}, and a fresh connection sees {found}",
             "type ./opentr.sh db current, and don't start the new release before it says head",
+        )
+
+
+class ReadOnly(DbError):
+    """The server takes no writes: a standby, or a database that is set so."""
+
+    exit_code = 4
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} is read-only: a standby, or set so", "give the address of the primary server")
+
+
+class RoleTooStrong(DbError):
+    """A role of ours is there already, with rights that it must not have."""
+
+    exit_code = 4
+
+    def __init__(self, roles: Sequence[str]) -> None:
+        super().__init__(
+            f"these roles have more rights than the application's may have: {', '.join(roles)}",
+            "take them away (ALTER ROLE ... NOSUPERUSER NOCREATEDB NOCREATEROLE ...), then try again",
         )
 
 

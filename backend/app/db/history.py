@@ -26,7 +26,7 @@ def act(args: Namespace) -> Report:
     try:
         current, note = _position(command.migrator_url(args)), ""
     except errors.DbError as error:
-        if args.dsn:
+        if args.dsn is not None:
             raise
         current, note = None, f"which of them the database has had isn't known: {error.what}"
     pending = {revision.id for revision in chain.after(current)}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from app.db import chain, errors
 from app.db.connect import describe, direct, direct_engine, interruptible, translated
@@ -32,6 +33,8 @@ OUT_OF_PATIENCE = frozenset({"55P03", "40P01"})
 """lock_not_available (the lock timeout) and deadlock_detected: worth another attempt."""
 
 WATCH_SECONDS = 0.1
+PATIENCE_SECONDS = 3.0
+REMINDER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Budget:
             "lock_timeout": f"{self.lock_timeout_ms}ms",
             "statement_timeout": f"{self.statement_timeout_ms}ms",
             "idle_in_transaction_session_timeout": f"{self.statement_timeout_ms}ms",
+            "client_connection_check_interval": "1s",  # a killed migrator's statement ends with it
         }
         return limits | ({"role": role} if role else {})
 
@@ -66,9 +70,10 @@ def migrate_under_budget(
     Raises `MigratorBusy` when another migrator is at work, `LockBudgetSpent` after the last attempt, and
     `MigrationFailed` for every other refusal of the server; the last two say which revision the database has reached.
     """
-    with alone(url):
+    with alone(url) as lock:
         for attempt in range(1, budget.attempts + 1):
-            with watched(url) as watch:
+            lock.exec_driver_sql("SELECT 1")  # it is still ours
+            with watched(url, say) as watch:
                 failure = _once(url, step, budget.settings(role), watch)
             if failure is None:
                 return
@@ -112,9 +117,10 @@ def _once(
         with translated(url):
             connection = interruptible(engine.connect)
         with connection:
-            watch.follow(connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
+            driver: Any = connection.connection.driver_connection
+            watch.follow(driver.info.backend_pid)
             try:
-                step(connection)
+                interruptible(lambda: step(connection), cancel=driver.cancel)
             except DBAPIError as error:
                 return error
         return None
@@ -144,19 +150,23 @@ def acting_role(url: URL) -> str | None:
 
 
 @contextmanager
-def alone(url: URL) -> Iterator[None]:
+def alone(url: URL) -> Iterator[Connection]:
     """Holds the migrators' lock on a connection of its own; a lock on Alembic's connection would undo its commits."""
     with direct(url, f"{APPLICATION} (lock)", {"idle_session_timeout": "0"}) as connection:
+        if connection.exec_driver_sql("SELECT current_setting('transaction_read_only')").scalar_one() == "on":
+            raise errors.ReadOnly(describe(url))
         if not connection.exec_driver_sql("SELECT pg_try_advisory_lock(%(key)s)", {"key": LOCK_KEY}).scalar_one():
             holder = connection.exec_driver_sql(query("lock_holder"), {"key": LOCK_KEY}).scalar()
             raise errors.MigratorBusy(holder or f"on {describe(url)}")
-        yield
+        yield connection
 
 
 class BlockerWatch:
     """Looks again and again who blocks one session, because after a lock timeout it can't be asked any more."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._due = 0.0
         self.blockers: list[str] = []
         self._connection = connection
         self._pid = 0
@@ -166,6 +176,7 @@ class BlockerWatch:
     def follow(self, pid: int) -> None:
         """Starts watching the session with this backend pid."""
         self._pid = pid
+        self._due = time.monotonic() + PATIENCE_SECONDS
         self._thread.start()
 
     def close(self) -> None:
@@ -178,17 +189,27 @@ class BlockerWatch:
         while not self._stop.wait(WATCH_SECONDS):
             try:
                 found = list(self._connection.exec_driver_sql(query("blockers"), {"pid": self._pid}).scalars())
-            except OperationalError as error:
+            except DBAPIError as error:
                 self.blockers = [f"(the watching connection broke: {str(error.orig).strip()})"]
                 return
             self.blockers = found or self.blockers
+            self._tell(found)
+
+    def _tell(self, found: list[str]) -> None:
+        """Says who is in the way when that lasts longer than a lock's budget, and again twice a minute."""
+        now = time.monotonic()
+        if not found:
+            self._due = now + PATIENCE_SECONDS
+        elif now >= self._due:
+            self._due = now + REMINDER_SECONDS
+            self._say(f"waiting for {_named(found)}")
 
 
 @contextmanager
-def watched(url: URL) -> Iterator[BlockerWatch]:
+def watched(url: URL, say: Callable[[str], None]) -> Iterator[BlockerWatch]:
     """A watch on a connection of its own, as the role that logged in: app_owner may not read others' queries."""
     with direct(url, f"{APPLICATION} (watch)", {"role": "none"}) as connection:
-        watch = BlockerWatch(connection)
+        watch = BlockerWatch(connection, say)
         try:
             yield watch
         finally:

@@ -7,11 +7,13 @@ a statement timeout. Source: PostgreSQL, "Building Indexes Concurrently"; field 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from alembic import context, op
 from sqlalchemy.exc import DBAPIError
+
+from app.core.config import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +31,8 @@ def create_index(name: str, definition: str) -> None:
         try:
             op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {definition}")
         except DBAPIError:
-            _drop_leftover(name)
+            with suppress(DBAPIError):  # the next run drops it first in any case; what is raised is why it failed
+                _drop_leftover(name)
             raise
 
 
@@ -44,11 +47,12 @@ def _alone() -> Iterator[None]:
     with op.get_context().autocommit_block():
         op.execute(f"SET statement_timeout = '{BUILD_TIMEOUT}'")
         op.execute("SET lock_timeout = 0")
-        try:
-            yield
-        finally:
-            op.execute("RESET lock_timeout")
-            op.execute("RESET statement_timeout")
+        yield
+        # After a failure the connection isn't used again. A script has no start-up packet to go back to.
+        lock, statement = f"{settings.LOCK_TIMEOUT_MS}ms", f"{settings.MIGRATION_STATEMENT_TIMEOUT_MS}ms"
+        offline = context.is_offline_mode()
+        op.execute(f"SET lock_timeout = '{lock}'" if offline else "RESET lock_timeout")
+        op.execute(f"SET statement_timeout = '{statement}'" if offline else "RESET statement_timeout")
 
 
 def _validity(name: str) -> bool | None:
@@ -63,7 +67,7 @@ def _validity(name: str) -> bool | None:
 
 
 def _drop_leftover(name: str) -> None:
-    """Best effort: the next run drops it first in any case."""
+    """Drops what a failed build left, if nobody is in the way."""
     if _validity(name) is False:
         op.execute("SET lock_timeout = '2s'")
         op.execute(f"DROP INDEX CONCURRENTLY {name}")

@@ -43,7 +43,7 @@ def act(args: Namespace) -> Report:
         with make() as url:
             written = None if args.record else write(url, args.message, empty=args.empty)
             kept = record_newest(url)
-        missing = check.structure_differences(make, catalog.recorded(chain.head().id) or {})
+        missing = check.structure_differences(make, catalog.required(chain.head().id))
     newest = chain.head()
     paths = [str(path.relative_to(check.CHECKOUT)) for path in (written, kept) if path]
     lines = [f"written: {path}" for path in paths]
@@ -86,7 +86,7 @@ def _to_head(url: URL) -> None:
 
 
 def _quiet(url: URL, **attributes: Any) -> Any:  # noqa: ANN401 - Alembic's Config, imported where it is needed
-    made = chain.config(url, say=lambda _line: None, **attributes)
+    made = chain.config(url, proven=False, say=lambda _line: None, **attributes)
     made.cmd_opts = Namespace(quiet=True)  # Alembic's own words about what it writes; ours say the same
     return made
 

@@ -268,8 +268,8 @@ def scratch_database(
     """
     name = name or f"opentr_scratch_{secrets.token_hex(4)}"
     words = [f"TEMPLATE {_quoted(template or 'template0')}", f"OWNER {_quoted(owner)}" if owner else ""]
-    _administer(server, f"CREATE DATABASE {_quoted(name)} {' '.join(words)}")
     try:
+        _administer(server, f"CREATE DATABASE {_quoted(name)} {' '.join(words)}")
         yield server.set(database=name)
     finally:
         _administer(server, f"DROP DATABASE IF EXISTS {_quoted(name)} WITH (FORCE)")

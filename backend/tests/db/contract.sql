@@ -60,4 +60,5 @@ INSERT INTO task (id, user_id, media_file_id, task_type, status, progress)
     SELECT md5('task' || n), n % 5 + 1, NULLIF(n, 4), 'transcription',
            (ARRAY['pending', 'in_progress', 'completed', 'failed'])[n % 4 + 1], n / 40.0
     FROM generate_series(1, 40) n;
+UPDATE task SET created_at = NULL, updated_at = '2025-01-02 03:04+00' WHERE id = md5('task5');
 INSERT INTO analytics (media_file_id, speaker_stats, keywords) SELECT n, '{"SPEAKER_01": 3.5}', '["budget"]' FROM generate_series(1, 10) n;

@@ -36,10 +36,14 @@ def test_a_database_from_the_field_is_adopted_and_upgraded_with_every_row_intact
     assert all_rows(contract_database) == before
     migrate.migrate(contract_database, chain.head())
     after = all_rows(contract_database)
-    assert without(after, "upload_time", "updated_at") == without(before, "upload_time", "updated_at")
+    assert without(after, "upload_time", "created_at") == without(before, "upload_time", "created_at")
     times = {row["id"]: row["upload_time"] for row in before["media_file"]}
     changed = [row for row in after["media_file"] if row["upload_time"] != times[row["id"]]]
     assert [(row["id"], row["upload_time"]) for row in changed] == [(7, "2025-05-01T10:00:00+00:00")]
+    created = {row["id"]: row["created_at"] for row in before["task"]}
+    assert [row["created_at"] for row in after["task"] if row["created_at"] != created[row["id"]]] == [
+        "2025-01-02T03:04:00+00:00"
+    ]
 
 
 def test_after_adoption_everything_is_app_owners_and_app_rw_can_work(contract_database: URL, servers: Servers) -> None:
@@ -199,3 +203,77 @@ def test_a_session_that_holds_a_table_is_named_and_nothing_is_changed(
     engine.dispose()
     assert ask(contract_database, "SELECT version_num FROM alembic_version") == "74093bff36e6"
     assert ask(contract_database, "SELECT count(*) FROM pg_tables WHERE tableowner = 'app_owner'") == 0
+
+
+def test_a_role_of_ours_that_is_a_superuser_is_refused(contract_database: URL) -> None:
+    run(contract_database, "ALTER ROLE app_monitor SUPERUSER")
+    try:
+        with pytest.raises(errors.RoleTooStrong, match="app_monitor"):
+            adopt.look(contract_database)
+    finally:
+        run(contract_database, "ALTER ROLE app_monitor NOSUPERUSER")
+
+
+def test_a_lost_grant_is_no_adopted_state_and_is_given_again(contract_database: URL) -> None:
+    adopt.adopt(contract_database, adopt.look(contract_database))
+    run(contract_database, "REVOKE ALL ON media_file FROM app_rw")
+    found = adopt.look(contract_database)
+    assert not found.done
+    assert found.steps() == ["make 1 grants that are missing"]
+    adopt.adopt(contract_database, found)
+    assert adopt.look(contract_database).done
+    assert ask(contract_database, "SELECT has_table_privilege('app_rw', 'media_file', 'INSERT')") is True
+
+
+def test_of_revisions_with_the_same_structure_the_stated_one_counts(
+    migrated: Callable[[str], URL], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A revision that changes rows alone must not be skipped because its catalog is that of the one before."""
+    url = migrated("0009")
+    recorded = catalog.recorded
+    monkeypatch.setattr(catalog, "recorded", lambda name: recorded("0009" if name == "0010" else name))
+    assert adopt.look(url).revision.id == "0009"
+    run(url, "UPDATE alembic_version SET version_num = '0001'")
+    assert adopt.look(url).revision.id == "0009"
+
+
+def test_an_owner_whose_name_needs_quotes_may_adopt(contract_database: URL, servers: Servers) -> None:
+    server, name = servers.owner_of(contract_database), "Open-Transcribe"
+    scratch.prepare(contract_database)
+    run(
+        contract_database,
+        f"CREATE ROLE \"{name}\" LOGIN PASSWORD 'secret' IN ROLE app_owner",
+        *(f'ALTER TABLE {table} OWNER TO "{name}"' for table in (*TABLES, "alembic_version")),
+    )
+    url = contract_database.set(username=name, password="secret", host="127.0.0.1", port=server.url.port, query={})  # noqa: S106
+    try:
+        adopt.adopt(url, adopt.look(url))
+        assert adopt.look(url).done
+    finally:
+        run(contract_database, f'DROP OWNED BY "{name}"', f'DROP ROLE "{name}"')
+
+
+def test_roles_that_are_there_stay_as_an_operator_has_set_them(contract_database: URL) -> None:
+    run(contract_database, "ALTER ROLE app_monitor NOLOGIN", "ALTER ROLE app_monitor SET statement_timeout = '77s'")
+    try:
+        adopt.adopt(contract_database, adopt.look(contract_database))
+        assert ask(contract_database, "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'app_monitor'") is False
+        assert "77s" in str(ask(contract_database, "SELECT rolconfig FROM pg_roles WHERE rolname = 'app_monitor'"))
+    finally:
+        run(contract_database, "ALTER ROLE app_monitor LOGIN", "ALTER ROLE app_monitor SET statement_timeout = '10s'")
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("ALTER TABLE transcript_segment DISABLE TRIGGER ALL", "not enforced: its triggers are disabled"),
+        ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'tag_name_key'::regclass", "UNIQUE (name) INVALID"),
+        ("CREATE SCHEMA x; CREATE TABLE x.kid () INHERITS (public.tag)", "table, inherited by x.kid"),
+        ("CREATE AGGREGATE public.total (int) (sfunc = int4pl, stype = int)", "found: aggregate"),
+    ],
+)
+def test_drift_that_is_easily_overlooked_is_seen(contract_database: URL, change: str, line: str) -> None:
+    run(contract_database, change)
+    with pytest.raises(errors.SchemaUnmatched) as caught:
+        adopt.look(contract_database)
+    assert any(line in difference for difference in caught.value.differences), caught.value.differences

@@ -20,7 +20,15 @@ from sqlalchemy.pool import NullPool
 from structlog.testing import capture_logs
 
 from app.db import connect
-from app.db.bulk import ColumnUnknown, RowInvalid, RowsUseSession, copy_rows, upsert_rows
+from app.db.bulk import (
+    ColumnRepeated,
+    ColumnUnknown,
+    ConflictMissing,
+    RowInvalid,
+    RowsUseSession,
+    copy_rows,
+    upsert_rows,
+)
 from app.db.copytext import CHUNK_ROWS
 from app.db.watch import count_statements, watch
 from app.models import Analytics, FileStatus, MediaFile, Speaker, Tag, Task, TranscriptSegment
@@ -256,6 +264,25 @@ def test_a_column_that_does_not_exist_is_refused_before_anything_is_sent(engine:
             upsert_rows(db, Tag, [{"name": "x"}], conflict=["id"])
         with pytest.raises(ColumnUnknown):
             upsert_rows(db, Tag, [{"name": "x"}], conflict=["name"], update=["created_at"])
+    assert not count.statements
+
+
+def test_what_can_make_no_statement_is_refused_before_anything_is_sent(engine: Engine, db: Session) -> None:
+    with count_statements(engine) as count:
+        with pytest.raises(RowInvalid, match="no columns"):
+            copy_rows(db, Tag, [{}])
+        with pytest.raises(RowInvalid, match="no columns"):
+            copy_rows(db, Tag, [()], [])
+        with pytest.raises(ColumnRepeated, match="'name'"):
+            copy_rows(db, Tag, [("x", "y")], ["name", "name"])
+        with pytest.raises(ColumnRepeated, match="'name'"):
+            upsert_rows(db, Tag, [{"name": "x"}], conflict=["name", "name"])
+        for rows in ([{"name": "x"}], []):
+            with pytest.raises(ConflictMissing):
+                upsert_rows(db, Tag, rows, conflict=[])
+        for row in ("x", b"x", {"x"}):
+            with pytest.raises(RowInvalid, match=f"type {type(row).__name__}"):
+                copy_rows(db, Tag, [row], ["name"])  # type: ignore[list-item]
     assert not count.statements
 
 

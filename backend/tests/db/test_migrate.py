@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from alembic import command as alembic
 
-from app.db import adopt, catalog, chain, connect, errors, migrate, migrator
+from app.db import adopt, catalog, chain, command, connect, errors, migrate, migrator
 from app.db.migrator import Budget
+from app.db.sql import upgrade_sql
 from tests.db.rows import all_rows, ask, run
 
 if TYPE_CHECKING:
@@ -245,7 +249,10 @@ def test_a_failed_concurrent_index_says_where_the_database_is(tree: Tree, migrat
     assert "division by zero. The database is at revision 0003" in failed.stderr
     assert ask(url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
     run(url, "DELETE FROM task")
-    assert tree.run(["-m", "app.db.migrate", "--to", "0004"], url).returncode == 0
+    ended = tree.run(["-m", "app.db.migrate", "--to", "0004"], url)
+    assert version(url) == "0004"
+    assert ended.returncode == 5  # and the index that this test has bent isn't taken for the recorded one
+    assert "index task_media_file_id_idx is" in ended.stderr
 
 
 def test_an_upgrade_that_is_not_there_afterwards_is_no_success(tree: Tree, migrated: Callable[[str], URL]) -> None:
@@ -283,3 +290,102 @@ def test_killed_in_the_middle_it_goes_on_next_time(migrated: Callable[[str], URL
         pass
     migrate.migrate(url, chain.head())
     assert version(url) == "0010"
+
+
+def test_a_drifted_database_is_not_migrated(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0008")
+    run(url, "ALTER TABLE tag ALTER name TYPE varchar(60)")
+    with pytest.raises(errors.SchemaUnmatched, match=r"column tag\.name"):
+        migrate.migrate(url, chain.head())
+    assert version(url) == "0008"
+
+
+def test_a_database_at_head_that_has_lost_a_table_is_no_success(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0010")
+    run(url, "DROP TABLE comment")
+    with pytest.raises(errors.SchemaUnmatched, match="table comment is missing"):
+        migrate.migrate(url, chain.head())
+
+
+def test_an_index_of_the_right_name_on_the_wrong_column_is_no_success(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0003")
+    run(url, "CREATE INDEX task_media_file_id_idx ON task (status)")
+    with pytest.raises(errors.SchemaUnproven, match="task_media_file_id_idx") as caught:
+        migrate.migrate(url, chain.head())
+    assert caught.value.exit_code == 5
+
+
+def test_another_search_path_of_the_database_changes_nothing(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0002")
+    run(url, "CREATE SCHEMA other", f'ALTER DATABASE "{url.database}" SET search_path = other, public')
+    migrate.migrate(url, chain.head())
+    assert (
+        ask(
+            url,
+            "SELECT to_regclass('public.schema_release') IS NOT NULL AND to_regclass('other.schema_release') IS NULL",
+        )
+        is True
+    )
+
+
+def test_an_empty_database_that_was_stamped_is_not_migrated(tree: Tree, empty_database: URL) -> None:
+    assert tree.run(["-m", "alembic", "stamp", "0002"], empty_database).returncode == 0
+    with pytest.raises(errors.RevisionUntrue):
+        migrate.migrate(empty_database, chain.head())
+    assert version(empty_database) == "0002"
+
+
+def test_a_read_only_database_is_named_as_such(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0002")
+    run(url, f'ALTER DATABASE "{url.database}" SET default_transaction_read_only = on')
+    with pytest.raises(errors.ReadOnly):
+        migrate.migrate(url, chain.head())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_while_it_waits_it_ends_at_once_and_leaves_nothing_running(
+    migrated: Callable[[str], URL], number: signal.Signals
+) -> None:
+    url = migrated("0003")
+    engine = connect.direct_engine(url, application_name="long report")
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as reading:
+        reading.exec_driver_sql("SELECT count(*) FROM speaker")
+        words = [sys.executable, "-m", "app.db.migrate", "--dsn", url.render_as_string(hide_password=False)]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+            building = "query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
+            question = f"SELECT count(*) FROM pg_stat_activity WHERE {building}"
+            while not ask(url, question):
+                assert process.poll() is None
+            process.send_signal(number)
+            assert process.wait(20) == command.INTERRUPTED
+            assert process.stderr
+            assert "type the same command again" in process.stderr.read()
+        while ask(url, question):
+            pass
+    engine.dispose()
+    assert version(url) == "0003"
+    migrate.migrate(url, chain.head())
+    assert version(url) == "0010"
+
+
+def test_sql_for_a_person_to_run_sets_role_limits_and_path(migrated: Callable[[str], URL]) -> None:
+    url = migrated("0002")
+    text = upgrade_sql("0002", "head")
+    raw = connect.direct_engine(url, application_name="tests").raw_connection()
+    driver: Any = raw.driver_connection
+    driver.autocommit = True
+    for statement in statements_of(text):
+        with driver.cursor() as cursor:
+            cursor.execute(statement)
+    raw.close()
+    assert (
+        ask(url, "SELECT string_agg(DISTINCT tableowner, ',') FROM pg_tables WHERE schemaname = 'public'")
+        == "app_owner"
+    )
+    with connect.direct(url, "tests") as connection:
+        assert catalog.compare(catalog.recorded("0010") or {}, catalog.read_catalog(connection)) == []
+
+
+def statements_of(text: str) -> list[str]:
+    """The statements of a script of ours: they end with a semicolon before an empty line."""
+    return [part for part in text.split(";\n\n") if part.strip()]

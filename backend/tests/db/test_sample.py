@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,9 +12,10 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from app.core.security import verify_password
-from app.db import command, errors, sample
+from app.db import command, connect, errors, sample
 from app.db.sample import make_sample
 from app.db.samplerows import Size
+from app.db.watch import count_statements
 from app.models import FileStatus, MediaFile, Speaker, Tag, TranscriptSegment, User
 from tests.db.rows import TABLES, all_rows
 from tests.recordings import add_file, add_user
@@ -206,3 +208,97 @@ def test_a_database_without_tables_or_rights_is_named(
         lines = capsys.readouterr().err.splitlines()
         assert said in lines[0]
         assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("size", "seed", "said"),
+    [
+        (Size(100_001, 0, 0), 0, "100,000"),
+        (Size(1, 10_000_001, 0), 0, "10,000,000"),
+        (Size(1, 1, 1_000_000_001), 0, "1,000,000,000"),
+        (Size(1, 0, 0), 2**63, "seed"),
+        (Size(1, 0, 0), -(2**63) - 1, "seed"),
+        (Size(1, 0, 0), 10**300, "seed"),
+    ],
+)
+def test_what_is_too_large_is_refused_before_anything_is_asked(
+    session: Session, size: Size, seed: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample._Writer, "write", lambda _self: {})
+    with pytest.raises(errors.BadInput, match=said):
+        make_sample(session, size, seed)
+    assert not session.in_transaction()
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
+def test_the_longest_seeds_will_do(session: Session, seed: int) -> None:
+    assert make_sample(session, Size(1, 1, 1), seed)["user"] == 1
+
+
+@pytest.mark.parametrize(("table", "left"), [("user", 1), ("speaker", 15), ("media_file", 44), ("comment", 100)])
+def test_a_sequence_without_enough_left_is_refused_and_not_drawn_from(
+    session: Session, database: URL, table: str, left: int
+) -> None:
+    with connect.direct(database, "tests") as owner:
+        sequence = owner.scalar(text("SELECT pg_get_serial_sequence(quote_ident(:t), 'id')"), {"t": table})
+        top = owner.scalar(text("SELECT max_value FROM pg_sequences WHERE sequencename = :s"), {"s": f"{table}_id_seq"})
+        owner.execute(text("SELECT setval(:s, :v)"), {"s": sequence, "v": top - left})
+    with pytest.raises(errors.BadInput, match=f"{left} ids left") as caught:
+        make_sample(session, SMALL)
+    assert table in caught.value.what
+    last = text("SELECT last_value FROM pg_sequences WHERE sequencename = 'user_id_seq'")
+    assert session.scalar(last) in (None, top - left)
+
+
+def test_ids_are_drawn_in_pieces(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "_IDS_AT_ONCE", 7)
+    with count_statements(session.get_bind().engine) as count:
+        make_sample(session, Size(15, 0, 0))
+    assert sum("nextval" in statement for statement in count.statements) == 3 + 18  # users, speakers
+    assert session.scalar(select(func.count()).select_from(Speaker)) == 120
+
+
+def test_a_database_with_people_in_it_asks_first(
+    session: Session, database: URL, as_role: Callable[[URL, str], URL]
+) -> None:
+    url, few = as_role(database, "app_rw"), ("--users", "2", "--files", "1", "--segments", "1")
+    assert _command(url, *few, "--seed=-5").returncode == 0
+    assert _command(url, *few).returncode == 0  # the sample's own users are no people
+    add_user(session)
+    session.commit()
+    before = session.scalar(select(func.count()).select_from(User))
+    refused = _command(url, *few)
+    assert refused.returncode == 3
+    assert f"add 2 made-up users to {connect.describe(url)}" in refused.stderr
+    assert session.scalar(select(func.count()).select_from(User)) == before
+    assert _command(url, *few, "--yes").returncode == 0
+
+
+def test_two_samples_of_one_seed_wait_for_each_other(session: Session) -> None:
+    make_sample(session, SMALL)
+
+    def second() -> dict[str, int]:
+        with Session(session.get_bind()) as other, other.begin():
+            return make_sample(other, SMALL)
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(second)
+        asked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        while not session.scalar(asked):
+            assert not waiting.done()
+        session.commit()
+        assert waiting.result(timeout=60)["user"] == SMALL.users
+
+
+def test_a_sample_that_waits_too_long_says_for_what(session: Session) -> None:
+    make_sample(session, Size(1, 0, 0))
+    with Session(session.get_bind()) as other:
+        other.execute(text("SET LOCAL lock_timeout = 50"))
+        with pytest.raises(sample.SampleBusy):
+            make_sample(other, Size(1, 0, 0))
+
+
+def test_it_names_itself_as_it_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sample.parser().format_usage().startswith("usage: python -m app.db.sample ")
+    assert command.run(sample.parser(), sample.act, ["--fils", "1"]) == 2
+    assert capsys.readouterr().err.splitlines()[1] == "type python -m app.db.sample --help"

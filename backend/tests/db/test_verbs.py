@@ -42,7 +42,7 @@ def test_a_server_that_does_not_answer(name: str, capsys: pytest.CaptureFixture[
         assert verb(name, f"postgresql://app_rw:hunter2@127.0.0.1:{port}/opentranscribe") == 1
     what, hint = said(capsys).splitlines()
     assert what == f"the server of app_rw@127.0.0.1:{port}/opentranscribe doesn't answer: Connection refused"
-    assert hint == "start it, or correct --dsn or DATABASE_URL"
+    assert hint == "start it, or correct --dsn (or MIGRATOR_DATABASE_URL)"
 
 
 def test_a_database_that_is_not_there(server: URL, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,10 +60,32 @@ def test_a_wrong_password(
     assert "wrong" not in text
 
 
-@pytest.mark.parametrize("dsn", ["mysql://a@b/c", "nonsense", "postgresql://a@b:notaport/c", "host=a bogus=1"])
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "mysql://a@b/c",
+        "nonsense",
+        "postgresql://a@b:notaport/c",
+        "host=a bogus=1",
+        "",
+        " ",
+        "host=a port=abc",
+        "postgresql://u:hunt@er2@127.0.0.1/d",
+        "postgresql:///d?hostt=/tmp",
+        "host=127.0.0.1 sslmode=bogus",
+    ],
+)
 def test_an_address_that_is_none(dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert verb("current", dsn) == 2
-    assert len(said(capsys).splitlines()) == 2
+    text = said(capsys)
+    assert len(text.splitlines()) == 2
+    assert "er2" not in text
+
+
+def test_a_password_in_a_wrong_word_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run(sql.parser(), sql.act, ["postgresql://a:hunter2@h/x", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert "hunter2" not in captured.err + captured.out
 
 
 def test_an_address_through_a_pooler(

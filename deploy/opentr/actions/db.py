@@ -25,9 +25,12 @@ def run_verb(verb: str, args: Sequence[str]) -> int:
 
 
 def write_revision(args: Sequence[str]) -> int:
-    """Write the next revision, then lint it; return the exit code of the first of the two that isn't 0."""
+    """Write the next revision, then lint it; return the exit code of the first of the two that isn't 0.
+
+    With --json the output is data, so the findings are left to `db lint`.
+    """
     code = run_verb("revision", args)
-    return code or (0 if {"-h", "--help"} & set(args) else lint("head-1"))
+    return code or (0 if {"-h", "--help", "--json"} & set(args) else lint("head-1"))
 
 
 def lint(start: str = FIRST_OF_OURS) -> int:

@@ -1,17 +1,21 @@
-"""`opentr.sh` and `scripts/venv.sh` in copies of this tree, with click as the only package that is installed.
+"""`opentr.sh` and `scripts/venv.sh` in copies of this tree, with click as the only package that is really installed.
 
-Click comes from a folder, as a wheel that is packed from what .venv has: no package index is asked.
+Click comes from a folder, as a wheel that is packed from what .venv has, beside empty ones of what else venv.sh
+imports to prove its work: no package index is asked.
 """
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import contextmanager
 from importlib.metadata import distribution
@@ -47,14 +51,37 @@ class Packages(NamedTuple):
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    folder = tmp_path_factory.mktemp("wheels")
+    wheels = [pack_click(folder), pack_empty(folder, "sqlalchemy"), pack_empty(folder, "psycopg2")]
+    return Packages("".join(map(locked, wheels)), folder)
+
+
+def pack_click(folder: Path) -> Path:
     click = distribution("click")
-    wheel = tmp_path_factory.mktemp("wheels") / f"click-{click.version}-py3-none-any.whl"
+    wheel = folder / f"click-{click.version}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in click.files or []:
             if file.suffix != ".pyc" and file.name != "INSTALLER":
                 archive.write(file.locate(), str(file))
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return Packages(f"click=={click.version} --hash=sha256:{digest}\n", wheel.parent)
+    return wheel
+
+
+def pack_empty(folder: Path, name: str, needs: str = "") -> Path:
+    """A wheel of one empty module."""
+    wheel, about = folder / f"{name}-1-py3-none-any.whl", f"{name}-1.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n" + (f"Requires-Dist: {needs}\n" if needs else "")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        archive.writestr(f"{about}/METADATA", metadata)
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    return wheel
+
+
+def locked(wheel: Path) -> str:
+    """A wheel's line in a lock file."""
+    name, version, *_ = wheel.name.split("-")
+    return f"{name}=={version} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
 
 
 @pytest.fixture(scope="session")
@@ -136,8 +163,8 @@ def test_a_new_lock_is_installed_and_a_failure_leaves_the_old_packages(
     said = call(place / "opentr.sh", "version", env=offline)
     assert (said.returncode, said.stdout) == (1, "")
     what, hint = said.stderr.splitlines()[-2:]
-    assert what == f"The Python packages could not be installed (all of pip's output: {place}/.cache/venv/install.log)."
-    assert hint == "Type the same command again when the package index can be reached."
+    assert what == f"The Python packages could not be installed (all of the output: {place}/.cache/venv/install.log)."
+    assert hint == "Mend what it names above, then type the same command again."
     assert (place / ".venv").readlink() == before
 
 
@@ -158,12 +185,69 @@ def test_going_back_to_the_lock_before_installs_nothing(
 
 def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Path, online: dict[str, str]):
     lock = checkout / "deploy/requirements.txt"
-    name, digest = lock.read_text().split("sha256:")
-    lock.write_text(f"{name}sha256:{digest[::-1].strip()}\n")
+    first, *others = lock.read_text().splitlines(keepends=True)
+    name, digest = first.split("sha256:")
+    lock.write_text("".join([f"{name}sha256:{digest[::-1].strip()}\n", *others]))
     said = call(checkout / "opentr.sh", "version", env=online)
     assert said.returncode == 1
     assert "could not be installed" in said.stderr
     assert not (checkout / ".venv").exists()
+
+
+def test_packages_of_the_callers_pythonpath_are_not_taken_for_installed(
+    checkout: Path, packages: Packages, online: dict[str, str], tmp_path: Path
+):
+    theirs = tmp_path / "theirs"
+    for wheel in packages.folder.iterdir():
+        zipfile.ZipFile(wheel).extractall(theirs)
+    said = call(checkout / "opentr.sh", "version", env=online | {"PYTHONPATH": str(theirs)})
+    assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING)
+
+
+def test_an_environment_that_lacks_something_is_not_taken_for_complete(checkout: Path, online: dict[str, str]):
+    lock = checkout / "deploy/requirements.txt"
+    lock.write_text("".join(line for line in lock.open() if not line.startswith("psycopg2")))
+    said = call(checkout / "opentr.sh", "version", env=online)
+    assert said.returncode == 1
+    assert "No module named 'psycopg2'" in said.stderr
+    assert said.stderr.splitlines()[-2].startswith("The Python packages could not be installed (all of the output: ")
+    assert not (checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("place", ["", "venv", "venv/lock", "venv/install.log"])
+def test_files_that_a_call_with_sudo_left_are_said_with_the_command_that_mends_it(
+    checkout: Path, online: dict[str, str], place: str
+):
+    cache = checkout / ".cache"
+    (cache / "venv").mkdir(parents=True)
+    for name in ("lock", "install.log"):
+        (cache / "venv" / name).touch()
+    (cache / place).chmod(0o555)
+    # Without its capabilities root can write only what its mode allows, as everybody.
+    powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    said = call(*powerless, checkout / "opentr.sh", "version", env=online)
+    (cache / place).chmod(0o755)
+    user = getpass.getuser()
+    assert said.returncode == 1
+    assert said.stderr.splitlines() == [
+        f"{cache / place} can not be written by {user}: was this called with sudo before?",
+        f"Type: sudo chown -R {user} '{cache}'",
+    ]
+
+
+def test_an_interrupt_while_the_environment_is_made_is_quiet(checkout: Path, bare: dict[str, str]):
+    add_python(bare, "python3")
+    python, ready = Path(bare["PATH"]) / "python3", checkout / "ready"
+    wait = f"import pathlib, time; pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    slow = f"#!/bin/bash\nif [[ \" $* \" == *\" venv \"* ]]; then exec '{sys.executable}' -c {shlex.quote(wait)}; fi\n"
+    python.write_text(python.read_text().replace("#!/bin/bash\n", slow))
+    started = start(checkout, bare)
+    while not ready.exists():
+        assert started.poll() is None
+        time.sleep(0.05)
+    os.killpg(started.pid, signal.SIGINT)
+    _, stderr = started.communicate()
+    assert (started.returncode, stderr) == (130, INSTALLING)
 
 
 def test_an_interrupted_installation_is_begun_again(checkout: Path, online: dict[str, str]):
