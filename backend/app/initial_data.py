@@ -39,7 +39,7 @@ class TablesMissing(errors.DbError):
     exit_code = 4
 
     def __init__(self, address: str) -> None:
-        super().__init__(f"{address} has no table of users", "make the tables first: ./opentr.sh init-db")
+        super().__init__(f"{address} has no table of users", "make the tables first: ./opentr.sh db migrate")
 
 
 def parser() -> command.Parser:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import URL, text
 from sqlalchemy.exc import IntegrityError
 
@@ -255,7 +254,7 @@ def test_a_wrong_setting_is_two_lines(dsn: str):
 
 
 def test_only_a_taken_address_is_called_so(session: Session):
-    new = UserCreate(email=BOSS, full_name="Boss", password=SecretStr("long enough"))
+    new = UserCreate.model_validate({"email": BOSS, "full_name": "Boss", "password": "long enough"})
     taken = text("SELECT nextval(pg_get_serial_sequence('\"user\"', 'id')) + 1")
     session.add(User(id=session.scalar(taken), email="x@example.com", hashed_password="-", full_name="X"))  # noqa: S106
     session.flush()

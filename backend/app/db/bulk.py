@@ -10,6 +10,7 @@ errors are SQLAlchemy's, a lost connection is noticed, and it is counted and log
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from sqlalchemy import BigInteger, Column, MetaData, Table, case, event, or_, se
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from app.db import errors
-from app.db.copytext import RowInvalid, RowWriter
+from app.db.copytext import NO_SEQUENCES, RowInvalid, RowWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import DeclarativeBase, Session
 
-__all__ = ["ColumnUnknown", "RowInvalid", "RowsUseSession", "copy_rows", "upsert_rows"]
+__all__ = [
+    "ColumnRepeated",
+    "ColumnUnknown",
+    "ConflictMissing",
+    "RowInvalid",
+    "RowsUseSession",
+    "copy_rows",
+    "upsert_rows",
+]
 
 _SOURCE = "opentr_copy_source"
 _ORDINAL = "opentr_ordinal"
@@ -40,6 +49,23 @@ class ColumnUnknown(errors.BadInput):
 
     def __init__(self, table: str, names: Iterable[str], known: Iterable[str]) -> None:
         super().__init__(f"{table} has no column {', '.join(map(repr, names))}", f"the columns are {', '.join(known)}")
+
+
+class ColumnRepeated(errors.BadInput):
+    """A column is named more than once."""
+
+    def __init__(self, table: str, names: Iterable[str]) -> None:
+        super().__init__(f"{table}: {', '.join(map(repr, names))} is named more than once", "name each column once")
+
+
+class ConflictMissing(errors.BadInput):
+    """An upsert that names no column to know rows by."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f"an upsert into {table} names no conflict columns",
+            "name those of a unique constraint, or copy the rows",
+        )
 
 
 class RowsUseSession(errors.BadInput):
@@ -64,7 +90,8 @@ def copy_rows(
     sent, some hundred at a time, and must not use the session. Columns with a Python-side default that aren't given get
     it. JSON columns take what `json` writes; None is NULL in every column. Times need a zone where the column has one.
 
-    Raises `RowInvalid`, `ColumnUnknown`, `RowsUseSession`, and SQLAlchemy's `DBAPIError` for what the server refuses.
+    Raises `RowInvalid`, `ColumnUnknown`, `ColumnRepeated`, `RowsUseSession`, and SQLAlchemy's `DBAPIError` for what the
+    server refuses.
     Afterwards the transaction can only be rolled back, as after any failed statement.
     """
     batch = _batch(_table(target), rows, columns)
@@ -87,9 +114,12 @@ def upsert_rows(
     `conflict` are the columns of a unique constraint. `update` are the columns to overwrite (None: all that the rows
     give; empty: rows that exist stay as they are and don't count). Of rows with the same key the last one wins. Rows
     are written in the order of their keys, so that two upserts of the same keys wait for each other and don't deadlock.
-    Rows and errors otherwise as in `copy_rows`.
+    Raises `ConflictMissing` when `conflict` is empty; rows and errors otherwise as in `copy_rows`.
     """
     table = _table(target)
+    if not conflict:
+        raise ConflictMissing(table.name)
+    _check_repeated(table, conflict)
     batch = _batch(table, rows)
     if batch is None:
         return 0
@@ -132,13 +162,29 @@ def _batch(table: Table, rows: Iterable[Any], names: Sequence[str] | None = None
     if first is None:
         return None
     mappings = isinstance(first, Mapping)
-    if names is None:
-        if not mappings:
-            raise RowInvalid(table.name, 1, None, "it is no mapping, and no columns are named")
-        names = list(first)
+    names = _names(table, first, names)
+    _check_repeated(table, names)
     _check_known(table, names, table.c.keys())
     given = [table.c[name] for name in names]
     return _Batch(table, given, _fillers(table, given), chain([first], rows), mappings)
+
+
+def _names(table: Table, first: object, names: Sequence[str] | None) -> Sequence[str]:
+    """The columns that the rows give: the ones named, else the first row's keys."""
+    if isinstance(first, Mapping):
+        names = list(first) if names is None else names
+    elif names is None:
+        raise RowInvalid(table.name, 1, None, "it is no mapping, and no columns are named")
+    elif isinstance(first, NO_SEQUENCES):
+        raise RowInvalid(table.name, 1, None, f"it is of type {type(first).__name__}, and no sequence")
+    if not names:
+        raise RowInvalid(table.name, 1, None, "it has no columns")
+    return names
+
+
+def _check_repeated(table: Table, names: Sequence[str]) -> None:
+    if repeated := [name for name, times in Counter(names).items() if times > 1]:
+        raise ColumnRepeated(table.name, repeated)
 
 
 def _check_known(table: Table, names: Sequence[str], known: Sequence[str]) -> None:

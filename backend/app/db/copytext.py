@@ -9,6 +9,8 @@ Source of the format: PostgreSQL, COPY, "Text Format".
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -24,7 +26,7 @@ from sqlalchemy import JSON, DateTime
 from app.db import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sqlalchemy import Column, Dialect
 
@@ -35,6 +37,9 @@ _NULL = r"\N"
 _NUL = "\0"
 _NO_NUL = "PostgreSQL can't hold the character NUL"
 _WRITE_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+NO_SEQUENCES = (str, bytes, bytearray, Mapping, AbstractSet)
+"""Kinds that have a length and parts, too, and aren't meant where a row's values are: "ab" isn't ("a", "b")."""
+
 _to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -208,6 +213,8 @@ class RowWriter:
             if set(map(len, chunk)) != {len(self._names)}:
                 raise LookupError  # noqa: TRY301 - as when a key is missing
             if not self._mappings:
+                if any(issubclass(kind, NO_SEQUENCES) for kind in set(map(type, chunk))):
+                    raise TypeError  # noqa: TRY301 - likewise
                 return list(zip(*chunk, strict=True))
             return [list(map(itemgetter(name), chunk)) for name in self._names]
         except (LookupError, TypeError) as error:
@@ -220,7 +227,8 @@ class RowWriter:
         return RowInvalid(self._table, first, None, otherwise)
 
     def _misfit(self, row: Any) -> str | None:  # noqa: ANN401 - whatever a caller gives as a row
-        if not hasattr(row, "keys" if self._mappings else "__len__"):
+        fits = hasattr(row, "keys") if self._mappings else hasattr(row, "__len__") and not isinstance(row, NO_SEQUENCES)
+        if not fits:
             return f"it is of type {type(row).__name__}, and no {'mapping' if self._mappings else 'sequence'}"
         if not self._mappings:
             wrong = len(row) != len(self._names)

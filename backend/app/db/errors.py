@@ -275,4 +275,4 @@ class ConfirmationNeeded(DbError):
     exit_code = 3
 
     def __init__(self, deed: str) -> None:
-        super().__init__(f"this would {deed}, and nobody confirmed it", "see --plan; then add --yes")
+        super().__init__(f"this would {deed}, and nobody confirmed it", "type it again with --yes, if that is what you want")

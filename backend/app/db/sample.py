@@ -9,16 +9,17 @@ from __future__ import annotations
 import secrets
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from psycopg2.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
-from sqlalchemy import exc, func, select
+from psycopg2.errors import InsufficientPrivilege, LockNotAvailable, QueryCanceled, UndefinedColumn, UndefinedTable
+from sqlalchemy import exc, exists, func, select, text
 from sqlalchemy.orm import Session
 
 from app.db import bulk, command, connect, errors
 from app.db.report import Report, Table
-from app.db.samplerows import SPEAKERS_PER_USER, TAGS, FilePlace, Sample, Size
+from app.db.samplerows import ADDRESS, SPEAKERS_PER_USER, TAGS, FilePlace, Sample, Size
 from app.models import Analytics, Comment, FileTag, MediaFile, Speaker, Tag, Task, TranscriptSegment, User
 
 if TYPE_CHECKING:
@@ -34,8 +35,34 @@ _FILES_AT_ONCE = 200
 _SEGMENTS_AT_ONCE = 100_000
 """Rows of one COPY: it must stay far below app_rw's statement timeout."""
 
+_IDS_AT_ONCE = 10_000
+"""Ids of one statement: between two of them Ctrl-C is heard."""
+
+_MOST = Size(users=100_000, files=10_000_000, segments=1_000_000_000)
+"""So many segments are hundreds of gigabytes, and nearly half of all ids that an int4 sequence has."""
+
+_SEEDS = range(-(2**63), 2**63)
+"""A bigint's, which leave the addresses short enough for their column."""
+
+_LOCK = 0x73616D706C65  # "sample"; a key of advisory locks that nothing else takes
+_SEQUENCES = text(
+    """
+    SELECT t.name, (s.max_value - coalesce(s.last_value, s.start_value - s.increment_by)) / s.increment_by AS remaining
+    FROM unnest(CAST(:tables AS text[])) AS t (name)
+    JOIN pg_sequences AS s
+        ON format('%I.%I', s.schemaname, s.sequencename) = pg_get_serial_sequence(quote_ident(t.name), 'id')
+    """
+)
+
 _SEGMENT_COLUMNS = ("media_file_id", "speaker_id", "start_time", "end_time", "text")
 _COMMENT_COLUMNS = ("media_file_id", "user_id", "text", "timestamp")
+
+
+class SampleBusy(errors.DbError):
+    """Another sample is being written to the same database, and takes longer than this role may wait."""
+
+    def __init__(self) -> None:
+        super().__init__("another sample is being written to this database", "wait until it is done, then try again")
 
 
 def make_sample(
@@ -44,17 +71,51 @@ def make_sample(
     """Adds a sample in the session's transaction; returns the number of new rows by table. Commits nothing.
 
     `progress` is called with the number of files and segments written since its last call. Memory doesn't grow with the
-    size, but for 40 bytes a user. Raises `BadInput` for a size that can't be.
+    size, but for 40 bytes a user. Samples wait for each other. Raises `BadInput` for a size or a seed that can't be, or
+    ids that wouldn't last, and `SampleBusy`.
     """
-    _check(size)
+    _check(size, seed)
+    _lock(session)
+    _check_ids(session, size)
     return _Writer(session, Sample(size, seed, _next_run(session, seed)), progress or (lambda _: None)).write()
 
 
-def _check(size: Size) -> None:
+def _check(size: Size, seed: int) -> None:
     if size.users < 1 or size.files < 0 or size.segments < 0:
         raise errors.BadInput("a sample needs a user or more, and no negative numbers", "give --users 1 or more")
     if size.segments and not size.files:
         raise errors.BadInput("segments belong to files, and there are to be none", "give --files 1 or more")
+    for name, most in asdict(_MOST).items():
+        if getattr(size, name) > most:
+            raise errors.BadInput(f"a sample has {most:,} {name} at the most", f"give --{name} {most} or less")
+    if seed not in _SEEDS:
+        raise errors.BadInput("the seed is out of range", f"give --seed a number from {_SEEDS[0]} to {_SEEDS[-1]}")
+
+
+def _lock(session: Session) -> None:
+    """One sample at a time: two that find the same last run would take the same addresses."""
+    try:
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    except exc.OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable | QueryCanceled):
+            raise SampleBusy from error
+        raise
+
+
+def _check_ids(session: Session, size: Size) -> None:
+    """Refuses what would use up a sequence: what is drawn doesn't come back, and then nobody can add a row any more."""
+    needed = size.ids_at_most()
+    for table, remaining in session.execute(_SEQUENCES, {"tables": list(needed)}):
+        if needed[table] > remaining:
+            raise errors.BadInput(
+                f"the table {table} has {remaining:,} ids left, and this sample may take {needed[table]:,}",
+                "make a smaller sample, or use another database",
+            )
+
+
+def _holds_people(session: Session) -> bool:
+    """Whether there is a user who isn't a sample's."""
+    return bool(session.scalar(select(exists().where(~User.email.regexp_match(ADDRESS)))))
 
 
 def _next_run(session: Session, seed: int) -> int:
@@ -101,8 +162,11 @@ class _Writer:
     def _new_ids(self, model: type[Base], count: int) -> list[int]:
         """Ids from the table's own sequence, so that nobody else gets them."""
         sequence = func.pg_get_serial_sequence(func.quote_ident(model.__tablename__), "id")
-        wanted = select(func.nextval(sequence)).select_from(func.generate_series(1, count).alias())
-        return list(self._session.scalars(wanted))
+        ids: list[int] = []
+        while missing := count - len(ids):
+            series = func.generate_series(1, min(missing, _IDS_AT_ONCE)).alias()
+            ids += self._session.scalars(select(func.nextval(sequence)).select_from(series))
+        return ids
 
     def _users(self) -> list[int]:
         from app.core.security import get_password_hash
@@ -179,6 +243,7 @@ def _explained(url: URL) -> Iterator[None]:
 def parser() -> command.Parser:
     """The words that this verb understands."""
     words = command.parser("sample", "Add made-up users with recordings and transcripts to a database.")
+    words.prog = "python -m app.db.sample"
     words.add_argument("--users", type=int, default=3, help="new users (default: %(default)s)")
     words.add_argument(
         "--files", type=int, default=60, help="recordings of all of them together (default: %(default)s)"
@@ -187,21 +252,31 @@ def parser() -> command.Parser:
         "--segments", type=int, default=6000, help="segments of all files together (default: %(default)s)"
     )
     words.add_argument("--seed", type=int, default=0, help="another number makes other content (default: %(default)s)")
+    words.add_argument("--yes", action="store_true", help="don't ask, though the database has users who aren't made up")
     return words
 
 
 def act(args: argparse.Namespace) -> Report:
-    """Writes the sample and reports the number of new rows. Raises what `make_sample` raises, and `RightsMissing`."""
+    """Writes the sample and reports the number of new rows.
+
+    Raises what `make_sample` raises, and `RightsMissing`.
+    A database that holds a user who isn't a sample's is somebody's own: raises `ConfirmationNeeded` unless they agree.
+    """
     from app.core.config import settings
 
     url = connect.parse_url(args.dsn or settings.DATABASE_URL)
     size = Size(args.users, args.files, args.segments)
-    _check(size)
+    _check(size, args.seed)
     engine = connect.engine_for(url, application_name=APPLICATION_NAME)
-    with Session(engine) as session, _shown_progress(size.files + size.segments) as progress:
+    with Session(engine) as session:
         with connect.translated(url):
             session.connection()
         with _explained(url):
+            others = _holds_people(session)
+        session.rollback()  # the server ends a transaction that waits for an answer
+        if others:
+            command.confirmed(args, f"add {size.users} made-up users to {connect.describe(url)}")
+        with _shown_progress(size.files + size.segments) as progress, _explained(url):
             counts = make_sample(session, size, args.seed, progress)
         session.commit()
     rows = [(name, count) for name, count in counts.items() if count]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 TAGS = ("Customer", "Lecture", "Planning", "Podcast", "Research", "Retrospective", "Standup", "Support", "Training")
 SPEAKERS_PER_USER = 8
+ADDRESS = r"^sample--?[0-9]+-[0-9]+-[0-9]+@example[.]org$"
+"""The addresses that `Sample.user` makes: seed, run, number."""
+
 _SINCE = datetime(2024, 1, 8, 8, tzinfo=UTC)
 _COMMON = (
     "the and to of a in that is it you we for i on so have this was be not with are they but what can as if at there "
@@ -36,6 +39,10 @@ _SURNAMES = ("Abe", "Brandt", "Costa", "Dubová", "Eriksen", "Fischer", "García
 _KINDS = (("mp4", "video/mp4", "h264"), ("mp3", "audio/mpeg", "mp3"), ("wav", "audio/wav", "pcm_s16le"))
 _LANGUAGES = ("en", "en", "en", "de", "fr", "es", "pt")
 _STATUSES = (FileStatus.ERROR, FileStatus.PROCESSING, FileStatus.PENDING)
+_TAGS_AT_MOST = 3
+_COMMENTS = (0, 0, 0, 1, 2, 4)
+"""How many a file may have, those that are likelier more often."""
+
 _CYCLE = 20
 """Of so many files the last three are in the three states that aren't `completed`."""
 
@@ -47,6 +54,19 @@ class Size:
     users: int
     files: int
     segments: int
+
+    def ids_at_most(self) -> dict[str, int]:
+        """How many ids of each table's sequence the sample takes, at the most."""
+        return {
+            "user": self.users,
+            "speaker": self.users * SPEAKERS_PER_USER,
+            "media_file": self.files,
+            "transcript_segment": self.segments,
+            "tag": len(TAGS),
+            "file_tag": self.files * _TAGS_AT_MOST,
+            "comment": self.files * max(_COMMENTS),
+            "analytics": self.files,
+        }
 
 
 @cache
@@ -154,13 +174,13 @@ class Sample:
         """(media_file_id, tag_id): none to three, the first tags more often."""
         rng = self._rng("tags", number)
         weights = list(accumulate(1 / rank for rank in range(1, len(tag_ids) + 1)))
-        for tag_id in sorted(set(rng.choices(tag_ids, cum_weights=weights, k=rng.randint(0, 3)))):
+        for tag_id in sorted(set(rng.choices(tag_ids, cum_weights=weights, k=rng.randint(0, _TAGS_AT_MOST)))):
             yield place.id, tag_id
 
     def comments(self, number: int, place: FilePlace) -> Iterator[tuple[Any, ...]]:
         """(media_file_id, user_id, text, timestamp): about the whole file, or a moment of it."""
         rng = self._rng("comments", number)
-        for _ in range(rng.choice((0, 0, 0, 1, 2, 4))):
+        for _ in range(rng.choice(_COMMENTS)):
             moment = round(rng.uniform(0, 60), 2) if rng.random() < 0.7 else None  # noqa: PLR2004
             yield place.id, place.user_id, sentence(rng, rng.randint(3, 25)), moment
 

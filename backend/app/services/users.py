@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg2.errors import UniqueViolation
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from app.schemas.user import UserCreate
 
 _ADMIN_LOCK = 0x61646D696E  # "admin"; a key of advisory locks that nothing else takes
+_EMAIL_KEY = "user_email_key"
+"""PostgreSQL's own name for the unique constraint on user.email."""
 
 
 class EmailTaken(errors.DbError):
@@ -47,6 +50,8 @@ def create_user(session: Session, new: UserCreate) -> User:
     session.add(user)
     try:
         session.flush()
-    except IntegrityError as error:  # the only key that can be hit: the id comes from a sequence
-        raise EmailTaken(new.email) from error
+    except IntegrityError as error:
+        if isinstance(error.orig, UniqueViolation) and error.orig.diag.constraint_name == _EMAIL_KEY:
+            raise EmailTaken(new.email) from error
+        raise  # another constraint: to call that a taken address would hide a fault
     return user

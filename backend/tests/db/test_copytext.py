@@ -89,7 +89,9 @@ def test_an_escaped_nul_in_json_is_ordinary_text() -> None:
     assert rb'{"a":"\\\\u0000"}' in _written([("t", "s", {"a": "\\u0000"}, None, None)])
 
 
-@pytest.mark.parametrize("row", ["abcde", b"abcde", set("abcde"), dict.fromkeys("abcde")])
+@pytest.mark.parametrize(
+    "row", ["abcde", b"abcde", set("abcde"), dict.fromkeys("abcde")], ids=["str", "bytes", "set", "dict"]
+)
 def test_what_has_as_many_parts_as_columns_and_is_no_sequence_is_named(row: object) -> None:
     with pytest.raises(RowInvalid, match=f"type {type(row).__name__}, and no sequence") as caught:
         _written([GOOD, GOOD, row])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import delete, func, select, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from app.core.security import verify_password
 from app.db import command, connect, errors, sample
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import URL
-    from sqlalchemy.orm import Session
 
 SMALL = Size(users=2, files=45, segments=300)
 
@@ -218,13 +218,12 @@ def test_a_database_without_tables_or_rights_is_named(
         (Size(1, 1, 1_000_000_001), 0, "1,000,000,000"),
         (Size(1, 0, 0), 2**63, "seed"),
         (Size(1, 0, 0), -(2**63) - 1, "seed"),
-        (Size(1, 0, 0), 10**300, "seed"),
+        (Size(1, 0, 0), 10**30, "seed"),
     ],
 )
 def test_what_is_too_large_is_refused_before_anything_is_asked(
-    session: Session, size: Size, seed: int, said: str, monkeypatch: pytest.MonkeyPatch
+    session: Session, size: Size, seed: int, said: str
 ) -> None:
-    monkeypatch.setattr(sample._Writer, "write", lambda _self: {})
     with pytest.raises(errors.BadInput, match=said):
         make_sample(session, size, seed)
     assert not session.in_transaction()
