@@ -95,6 +95,12 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
+    def _blank_is_unset(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """A variable of spaces alone counts as unset, as an empty one does."""
+        return {name: value for name, value in given.items() if not isinstance(value, str) or value.strip()}
+
+    @model_validator(mode="before")
+    @classmethod
     def _pool_defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Behind a pooler the pool has other defaults than the fields'."""
         behind = str(given.get("DB_BEHIND_POOLER", "")).lower() in ("1", "true", "yes", "on", "y", "t")

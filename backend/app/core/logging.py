@@ -1,6 +1,6 @@
 """Log lines on standard output, as JSON or text: ours and the libraries', each with the request or task it belongs to.
 
-Passwords in addresses are blotted out in every line, wherever they stand.
+Passwords and tokens are blotted out in every line, wherever they stand.
 """
 
 from __future__ import annotations
@@ -22,15 +22,23 @@ REDACTED = "[REDACTED]"
 # Up to the last @ that can be meant, because a password may hold one, and blanks (SQLAlchemy leaves them) or slashes;
 # where that is too much, a host's name is blotted out as well.
 _URL_PASSWORD = re.compile(r"(://[^:/?#@\s]*:)(?:[^/\n]*|\S*)(?=@)")
-_NAMED_PASSWORD = re.compile(
-    r"(?i)(\b\w*(?:password|passwd|secret)\w*['\"]?\s*[=:]\s*)('(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^\s,;&}]+)"
+# Quotes inside are escaped by a backslash (libpq, JSON) or doubled (SQL). What isn't quoted ends at a blank: a password
+# may hold any other sign, so what is joined to it by `&` or `,` is blotted out as well.
+_QUOTED = r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.|\"\")*\""
+_NAMED_PASSWORD = re.compile(rf"(?i)(\b\w*(?:password|passwd|secret)\w*['\"]?\s*[=:]\s*)({_QUOTED}|(?:\\.|\S)+)")
+# No `token: ...` without quotes: so parsers say what they didn't expect.
+_NAMED_TOKEN = re.compile(rf"(?i)(\b\w*token(?:\s*=|['\"]\s*[=:])\s*)({_QUOTED}|[^\s,;&}}]+)")
+_AUTHORIZATION = re.compile(
+    rf"(?i)(\bauthorization['\"]?\s*[=:]\s*|\bbearer\s+(?=\S{{16}}))({_QUOTED}|(?:\w+[^\S\n]+)?\S+)"
 )
 _SECRET_NAME = re.compile(r"(?i)password|passwd|secret|token|authorization")
 
 
 def redacted(text: str) -> str:
-    """The text with passwords in URLs (`//user:...@`) and in settings (`password=...`) blotted out."""
-    return _NAMED_PASSWORD.sub(rf"\1{REDACTED}", _URL_PASSWORD.sub(rf"\1{REDACTED}", text))
+    """The text with secrets in URLs (`//user:...@`), settings (`password=...`, `token=...`) and headers blotted out."""
+    for pattern in (_URL_PASSWORD, _NAMED_PASSWORD, _NAMED_TOKEN, _AUTHORIZATION):
+        text = pattern.sub(rf"\1{REDACTED}", text)
+    return text
 
 
 @contextmanager

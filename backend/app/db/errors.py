@@ -275,4 +275,6 @@ class ConfirmationNeeded(DbError):
     exit_code = 3
 
     def __init__(self, deed: str) -> None:
-        super().__init__(f"this would {deed}, and nobody confirmed it", "type it again with --yes, if that is what you want")
+        super().__init__(
+            f"this would {deed}, and nobody confirmed it", "type it again with --yes, if that is what you want"
+        )

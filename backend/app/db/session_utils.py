@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, literal, select
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
@@ -22,6 +22,8 @@ from app.db.base import SessionLocal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.orm import InstanceState
 
 T = TypeVar("T")
 
@@ -52,6 +54,8 @@ def get_refreshed_object(db: Session, model_class: type[T], obj_id: object) -> T
     any more (closed for good, waiting for a rollback, its connection lost) the object comes from a session of our own:
     detached, with all its columns loaded. `db` itself stays as it is.
     """
+    if obj_id is None:  # SQLAlchemy finds nothing either, but warns
+        return None
     try:
         return _load(db, model_class, obj_id)
     except _STATEMENTS_OWN_FAULT:
@@ -86,8 +90,8 @@ def refresh_session_object(obj: T | None, session: Session | None = None) -> tup
 
     An object of `session` (None: of any session) is refreshed; a detached one is attached to `session`, and one of
     another session has its counterpart there. Without a session that works, a new one is made, and the caller closes
-    it. Unflushed changes are flushed, not lost. `(None, None)` for None; `(None, session)` for a row that is gone.
-    Raises `InvalidRequestError` for an object that was never stored.
+    it. Unflushed changes are flushed, not lost. `(None, None)` for None; `(None, session)` for a row that is gone, and
+    then its object is in no session. Raises `InvalidRequestError` for an object that was never stored.
     """
     if obj is None:
         return None, None
@@ -108,9 +112,22 @@ def refresh_session_object(obj: T | None, session: Session | None = None) -> tup
 def _attached(obj: T, session: Session) -> T | None:
     """`obj` itself, or where it can't be in `session` its counterpart there, refreshed; None if the row is gone."""
     state = inspect(obj)
+    if not _exists(session, state):
+        dead = session.identity_map.get(state.key)
+        if dead is not None:
+            session.expunge(dead)
+        return None
     if state.detached and state.key not in session.identity_map:
         session.add(obj)
     return _load(session, type(obj), state.identity)
+
+
+def _exists(session: Session, state: InstanceState[Any]) -> bool:
+    """Whether the object's row is there. Flushes nothing: an UPDATE of a row that is gone would raise."""
+    columns = zip(state.mapper.primary_key, state.identity or (), strict=True)
+    question = select(literal(1)).where(*(column == value for column, value in columns))
+    with session.no_autoflush:
+        return session.scalar(question) is not None
 
 
 def _in_new_session(obj: T) -> tuple[T | None, Session]:

@@ -90,6 +90,9 @@ def test_no_secret_is_in_the_representation(monkeypatch: pytest.MonkeyPatch, tmp
         ({"DB_POOL_SIZE": "0"}, "DB_POOL_SIZE should be greater than or equal to 1"),
         ({"DB_POOL_TIMEOUT_SECONDS": "-1"}, "DB_POOL_TIMEOUT_SECONDS should be greater"),
         ({"DB_BEHIND_POOLER": "perhaps"}, "DB_BEHIND_POOLER should be a valid boolean"),
+        ({"LOCK_TIMEOUT_MS": str(2**31)}, "LOCK_TIMEOUT_MS should be less than or equal to 2147483647"),
+        ({"MIGRATION_STATEMENT_TIMEOUT_MS": str(2**31)}, "MIGRATION_STATEMENT_TIMEOUT_MS should be less than"),
+        ({"DB_SLOW_STATEMENT_MS": str(2**31)}, "DB_SLOW_STATEMENT_MS should be less than"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT should be 'json' or 'text'"),
         ({"LOG_LEVEL": "LOUD", "DB_MAX_OVERFLOW": "x"}, "DB_MAX_OVERFLOW should be .*; LOG_LEVEL should be"),
         ({"DATABASE_URL": "mysql://u:s3cret@h/d"}, "DATABASE_URL mysql is not PostgreSQL"),
@@ -109,6 +112,11 @@ def test_a_wrong_value_names_its_variable(
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _load(monkeypatch, DATABASE_URL="", DB_POOL_SIZE="", LOG_LEVEL="debug").DB_POOL_SIZE == 20
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "MIGRATOR_DATABASE_URL", "DB_POOL_SIZE", "DATABASE_PASSWORD_FILE"])
+def test_a_blank_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert _load(monkeypatch, **{name: " \t "}) == config.Settings.model_validate({})
 
 
 def test_settings_do_not_change(monkeypatch: pytest.MonkeyPatch) -> None:

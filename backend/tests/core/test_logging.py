@@ -82,7 +82,22 @@ def test_secrets_are_blotted_out_wherever_they_stand(line_format: str, stream: i
 
 @pytest.mark.parametrize(
     "text",
-    ["password='it\\'s s3cr' host=h", 'PGPASSWORD="s3cr" psql', "{'password': 's3cr'}", "client_secret=s3cr&a=b"],
+    [
+        "password='it\\'s s3cr' host=h",
+        "ALTER ROLE a PASSWORD='it''s s3cr'",
+        'password="a ""s3cr"" b" host=h',
+        "host=h password=a,s3cr c=d",
+        "host=h password=a\\ s3cr c=d",
+        'PGPASSWORD="s3cr" psql',
+        "{'password': 's3cr'}",
+        "client_secret=s3cr&a=b",
+        "Authorization: Bearer s3cr",
+        "{'authorization': 'Bearer s3cr'}",
+        "(b'authorization', b'Bearer abcdefgh.abcdefgh.s3cr')",
+        "GET /a?token=s3cr&b=c",
+        "access_token=s3cr",
+        '{"access_token": "s3cr"}',
+    ],
 )
 def test_named_passwords_are_blotted_out(text: str) -> None:
     assert "s3cr" not in log_lines.redacted(text)
@@ -99,6 +114,8 @@ def test_no_password_of_an_address_gets_through(password: str) -> None:
 
 def test_text_is_left_alone_where_there_is_no_secret() -> None:
     text = "GET http://host:8080/a?b=c from a@b.c at 12:30, mail to x@y.z"
+    assert log_lines.redacted(text) == text
+    text = "unexpected token: } after max_tokens=5, Bearer token missing"
     assert log_lines.redacted(text) == text
 
 

@@ -146,6 +146,21 @@ def test_an_error_in_the_endpoint_rolls_back(client: TestClient, application: En
     assert _count_tags(application, "lost") == 0
 
 
+def test_an_endpoints_own_error_outlives_its_connection(client: TestClient, database: URL) -> None:
+    administrator = connect.engine_for(database, application_name="tests")
+
+    @client.app.get("/gone")  # type: ignore[attr-defined, untyped-decorator]
+    def gone(db: DatabaseSession) -> None:
+        pid = db.scalar(text("SELECT pg_backend_pid()"))
+        with administrator.connect() as connection:
+            assert connection.scalar(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+        raise HTTPException(404)
+
+    status = client.get("/gone").status_code
+    administrator.dispose()
+    assert status == 404
+
+
 def test_get_db_can_be_overridden(client: TestClient, session: Session, application: Engine) -> None:
     override: Callable[[], Session] = lambda: session  # noqa: E731
     client.app.dependency_overrides[base.get_db] = override  # type: ignore[attr-defined]

@@ -140,6 +140,11 @@ def test_a_refreshed_object_that_is_gone_is_none(application: Engine, db: Sessio
     assert get_refreshed_object(db, Tag, 0) is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_no_id_is_no_object(db: Session) -> None:
+    assert get_refreshed_object(db, Tag, None) is None
+
+
 def test_changes_of_the_session_are_flushed_before_refreshing(db: Session, tag_id: int) -> None:
     tag = db.get_one(Tag, tag_id)
     tag.name = "mine"
@@ -293,6 +298,27 @@ def test_unsaved_changes_of_a_detached_object_are_kept(db: Session, detached: Ta
 def test_a_detached_object_whose_row_is_gone_is_none(application: Engine, db: Session, detached: Tag) -> None:
     _delete(application, detached.id)
     assert refresh_session_object(detached, db) == (None, db)
+
+
+def test_a_changed_object_whose_row_is_gone_is_none_and_in_no_session(
+    application: Engine, db: Session, detached: Tag
+) -> None:
+    _delete(application, detached.id)
+    detached.name = "changed"
+    assert refresh_session_object(detached, db) == (None, db)
+    assert object_session(detached) is None
+    db.commit()
+
+
+def test_a_changed_object_of_the_session_whose_row_is_gone_leaves_it(
+    application: Engine, db: Session, tag_id: int
+) -> None:
+    tag = db.get_one(Tag, tag_id)
+    _delete(application, tag_id)
+    tag.name = "changed"
+    assert refresh_session_object(tag) == (None, db)
+    assert object_session(tag) is None
+    db.commit()
 
 
 def test_an_object_that_was_never_stored_is_refused(db: Session) -> None:

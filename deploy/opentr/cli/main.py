@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str]) -> int:
     """Runs the command that was typed and returns its exit code (design §9)."""
     try:
+        _check_settings()
         return root.main([*argv], prog_name=PROGRAM, standalone_mode=False) or ExitCode.DONE
     except click.Abort:
         return ExitCode.INTERRUPTED
@@ -25,6 +27,15 @@ def main(argv: Sequence[str]) -> int:
         what, hint, code = _words(error, argv)
         print(what, hint, sep="\n", file=sys.stderr)
         return code
+
+
+def _check_settings() -> None:
+    """Refuses a wrong setting before anything is done. Raises SettingUnknown, SettingInvalid."""
+    # Importing the settings takes longer than the whole help.
+    if any(name.startswith("OPENTR_") for name in os.environ):  # noqa: TID251 - names only; opentr.settings reads
+        from opentr import settings
+
+        settings.read()
 
 
 def _words(error: Exception, argv: Sequence[str]) -> tuple[str, str, ExitCode]:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import socket
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -109,6 +111,18 @@ def test_modules_beside_the_caller_are_not_taken_for_ours(opentr: RunTool, tmp_p
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')")
     said = opentr("db", "check", "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert (said.returncode, said.stderr) == (0, "")
+
+
+def test_an_unknown_setting_is_refused_before_anything_is_done(opentr: RunTool):
+    said = opentr("version", OPENTR_STAT_DIR="/somewhere")
+    assert (said.returncode, said.stdout) == (2, "")
+    assert said.stderr.splitlines()[0] == "no such setting OPENTR_STAT_DIR; did you mean OPENTR_STATE_DIR?"
+
+
+def test_the_help_does_not_wait_for_the_settings(environment: dict[str, str]):
+    del environment["OPENTR_STATE_DIR"]
+    code = "import sys; from opentr.cli.main import main; main(['--help']); sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
 def test_an_interrupt_ends_with_130_and_without_a_traceback(on_terminal: Callable[..., Terminal]):
