@@ -15,6 +15,7 @@ SIGKILL. When a command ends by itself, its exit code is written to `folder`/end
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -103,7 +104,8 @@ class Keeper:
                 code = self._run(argv)
                 if code != 0:
                     break
-            (self._folder / "ended").write_text(f"{code}\n")
+            with contextlib.suppress(FileNotFoundError):  # who was to read it has gone and taken the folder along
+                (self._folder / "ended").write_text(f"{code}\n")
             while not self._dismissed:
                 self._wanted()
         finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -221,3 +223,15 @@ def test_a_scratch_server_has_the_locale_of_production(servers: Servers) -> None
         == "C b"
     )
     assert scratch.find_server(18)
+
+
+def test_ctrl_c_before_a_verb_has_begun_is_no_traceback() -> None:
+    interrupted = (
+        "import runpy, sys\n"
+        "def run_module(*_args, **_words): raise KeyboardInterrupt\n"
+        "runpy.run_module, sys.argv = run_module, ['app.db', 'check']\n"
+        "import app.db.__main__\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True, check=False)
+    assert ended.returncode == command.INTERRUPTED
+    assert ended.stderr.split("\n", 2)[1:] == ["interrupted", "type the same command again: nothing had begun\n"]

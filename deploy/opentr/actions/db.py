@@ -20,8 +20,8 @@ FIRST_OF_OURS = "0002"
 
 
 def run_verb(verb: str, args: Sequence[str]) -> int:
-    """Run `python -m app.db.<verb>` with these arguments and return its exit code."""
-    return Embedded().run_module(f"app.db.{verb}", args)
+    """Run `python -m app.db <verb>` with these arguments and return its exit code."""
+    return Embedded().run_module("app.db", [verb, *args])
 
 
 def write_revision(args: Sequence[str]) -> int:
