@@ -1,4 +1,4 @@
-"""`python -m app.db VERB ...`, which `./opentr.sh db` runs. From here on Ctrl-C is two lines, not imports' traceback."""
+"""`python -m app.db VERB ...`, which `./opentr.sh db` runs. From here on Ctrl-C is two lines, no imports' traceback."""
 
 from __future__ import annotations
 
