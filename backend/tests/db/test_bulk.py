@@ -148,8 +148,8 @@ def test_a_slow_copy_is_logged_with_its_rows_and_without_values(engine: Engine, 
 def test_columns_and_tables_whose_names_need_quotes_work(db: Session) -> None:
     user = add_user(db)
     columns = ("email", "hashed_password", "full_name")
-    copy_rows(db, type(user), [("x@example.org", "!", "X")], columns)
-    copy_rows(db, Task, [{"id": "t", "user_id": user.id, "task_type": "x", "status": "pending"}])
+    assert copy_rows(db, type(user), [("x@example.org", "!", "X")], columns) == 1
+    assert copy_rows(db, Task, [{"id": "t", "user_id": user.id, "task_type": "x", "status": "pending"}]) == 1
 
 
 @SAME_DATABASE
