@@ -368,6 +368,30 @@ def test_interrupted_while_it_waits_it_ends_at_once_and_leaves_nothing_running(
     assert version(url) == "0010"
 
 
+def test_killed_in_the_middle_of_a_statement_the_server_notices_and_the_next_call_goes_on(
+    migrated: Callable[[str], URL],
+) -> None:
+    """What would block that statement for ever stays in its way: nothing but the connection's end can end it."""
+    url = migrated("0003")
+    engine = connect.direct_engine(url, application_name="long report")
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as reading:
+        reading.exec_driver_sql("SELECT count(*) FROM speaker")
+        words = [sys.executable, "-m", "app.db.migrate", "--dsn", url.render_as_string(hide_password=False)]
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+            building = "query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
+            question = f"SELECT count(*) FROM pg_stat_activity WHERE {building}"
+            while not ask(url, question):
+                assert process.poll() is None
+            process.kill()
+        while ask(url, question):
+            pass
+    engine.dispose()
+    assert ask(url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 1
+    migrate.migrate(url, chain.head())
+    assert ask(url, "SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+    assert version(url) == "0010"
+
+
 def test_sql_for_a_person_to_run_sets_role_limits_and_path(migrated: Callable[[str], URL]) -> None:
     url = migrated("0002")
     text = upgrade_sql("0002", "head")
