@@ -11,6 +11,7 @@ from sqlalchemy.pool import NullPool
 
 from app.core.config import Settings
 from app.db import base, connect
+from tests.redis_server import RedisServer, own_redis
 from tests.servers import EMPTY, HEAD, Servers
 
 if TYPE_CHECKING:
@@ -98,6 +99,20 @@ def pool(servers: Servers, server_major: int) -> PgBouncer:
 def pooled_database(pool: PgBouncer, database: URL, as_role: Callable[[URL, str], URL]) -> URL:
     """URL of `database` as app_rw, through PgBouncer in transaction mode."""
     return pool.through(as_role(database, "app_rw"))
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[RedisServer]:
+    """A Redis that nobody stops."""
+    with own_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def own_broker() -> Iterator[RedisServer]:
+    """A Redis of the test's own, to stop and start."""
+    with own_redis() as server:
+        yield server
 
 
 @pytest.fixture(params=["direct", "pooled"])

@@ -5,6 +5,10 @@ import sys
 INTERRUPTED = 130
 
 try:
+    from opentr.cli import interrupts
+
+    interrupts.install()
+
     from opentr.cli.main import main
 
     code = main(sys.argv[1:])

@@ -9,9 +9,15 @@ one place, at the edge of `opentr.cli`. The exit codes of the whole project:
     3 refused, a confirmation is needed
 
     OpentrError
-    ├── ProgramMissing, ProcessFailed, ProcessKilled
+    ├── ProgramMissing, ProcessFailed, ProcessKilled, ProcessTimedOut
+    ├── EngineMissing, EngineTooOld, EngineRefused, ComposeMissing, ComposeTooOld, BuildxMissing, RuntimeRefused
+    ├── ServiceNotRunning, ServiceUnhealthy, PortTaken, DiskFull, ImageUnknown, BuildFailed
     ├── SettingUnknown, SettingInvalid
-    └── StateUnwritable
+    ├── StateUnwritable
+    ├── StateForeign, StateUnknown, VolumeVanished, DatabaseVanished
+    ├── DeployNeeded, ConfirmationNeeded, ServiceUnknown, NothingRunning, UndoFailed
+    ├── LogQueryInvalid, NothingLogged
+    └── PoolNotPaused, BrokerRefused, NoGenerationBefore, SchemaBroken, DatabaseNotEmpty, DumpFailed, PreviousUnsaved
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -81,25 +88,37 @@ class ProcessKilled(OpentrError):
 
 
 class SettingUnknown(OpentrError):
-    """A setting that doesn't exist."""
+    """A setting that doesn't exist; `place` is the file and the line, None for a variable of the environment."""
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, name: str, nearest: str | None, known: list[str]) -> None:
+    def __init__(self, name: str, nearest: str | None, place: str | None = None) -> None:
         guess = f"; did you mean {nearest}?" if nearest else ""
-        super().__init__(f"no such setting {name}{guess}", f"correct or unset it; there are: {', '.join(known)}")
+        at = f"{place}: " if place else ""
+        super().__init__(f"{at}no such setting {name}{guess}", "correct or unset it; .env.example lists what there is")
         self.name = name
         self.nearest = nearest
 
 
 class SettingInvalid(OpentrError):
-    """A setting whose value can't be used."""
+    """A setting whose value can't be used; `place` as in SettingUnknown."""
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"the setting {name} can't be used: {reason}", f"correct or unset {name}")
+    def __init__(self, name: str, reason: str, place: str | None = None) -> None:
+        at = f"{place}: " if place else ""
+        super().__init__(f"{at}the setting {name} can't be used: {reason}", f"correct or unset {name}")
         self.name = name
+
+
+class EnvFileUnreadable(OpentrError):
+    """A `.env` file that isn't one; `place` is the file, and the line if it is known."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(f"{place}: {reason}", "correct the file; .env.example shows how it is written")
+        self.place = place
 
 
 class StateUnwritable(OpentrError):
@@ -107,6 +126,427 @@ class StateUnwritable(OpentrError):
 
     exit_code = ExitCode.BLOCKED
 
-    def __init__(self, folder: Path, reason: str) -> None:
-        super().__init__(f"{folder} can't be written: {reason}", "correct its owner, or name another: OPENTR_STATE_DIR")
+    def __init__(self, folder: Path, reason: str, *, full: bool = False) -> None:
+        hint = "correct its owner, or name another: OPENTR_STATE_DIR"
+        room = f"make room there (df -h '{folder}' shows how much there is), then try again"
+        super().__init__(f"{folder} can't be written: {reason}", room if full else hint)
         self.folder = folder
+
+
+class StateUnreadable(OpentrError):
+    """A record in the state that isn't what we wrote: somebody has edited it, or the disk has lost it."""
+
+    exit_code = ExitCode.OPERATOR
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file} is damaged: {reason}", "look at it; bring it back from a backup, or move it away")
+        self.file = file
+
+
+class StateOwned(OpentrError):
+    """The state belongs to another user of this machine."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, folder: Path, owner: str, caller: str) -> None:
+        hint = "call it with sudo" if owner == "root" else f"call it as {owner}, without sudo"
+        super().__init__(f"{folder} belongs to {owner}, and you are {caller}", hint)
+        self.owner = owner
+
+
+class StateOfAnother(OpentrError):
+    """The state belongs to another project or environment than the settings name."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, folder: Path, belongs_to: str, asked_for: str) -> None:
+        super().__init__(
+            f"{folder} is the state of {belongs_to}, and this would be {asked_for}, with a database of its own",
+            "set OPENTR_PROJECT back to what it was, or give the other one a state of its own: OPENTR_STATE_DIR",
+        )
+
+
+class LockHeld(OpentrError):
+    """Another command is working on the environment."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, project: str, pid: int | None, command: str, seconds: int | None) -> None:
+        known = f" (pid {pid}, for {seconds} s)" if pid else ""
+        end = f" (kill {pid})" if pid else ""
+        super().__init__(
+            f"{command}{known} is working on {project}", f"wait for its end, or end it with Ctrl-C in its terminal{end}"
+        )
+        self.pid = pid
+        self.command = command
+
+
+class CredentialInvalid(OpentrError):
+    """A secret in a file that can't be used. The words never hold the secret."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, file: Path, reason: str) -> None:
+        super().__init__(f"{file}: {reason}", "correct it, or remove the file: a new one is made, and applied")
+        self.file = file
+
+
+class UndoFailed(OpentrError):
+    """Something failed, and what had been done before it could not be undone."""
+
+    exit_code = ExitCode.OPERATOR
+
+    def __init__(self, cause: str, left: Sequence[tuple[str, str]]) -> None:
+        undone = "; ".join(f"{what} ({reason})" for what, reason in left)
+        super().__init__(f"{cause}; and this could not be undone: {undone}", "look at it: ./opentr.sh status")
+        self.left = left
+
+
+# Processes, the engine and the services that run on it.
+
+
+class ProcessTimedOut(OpentrError):
+    """A program took longer than it may; it was ended."""
+
+    def __init__(self, command: str, seconds: float) -> None:
+        super().__init__(f"{command} did not end within {seconds:g} s", "look at it: ./opentr.sh status")
+        self.seconds = seconds
+
+
+class EngineMissing(OpentrError):
+    """No Docker engine answers, or not to us; `hint` goes by the cause."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, host: str, reason: str, hint: str) -> None:
+        super().__init__(f"no Docker engine answers at {host}: {reason}", hint)
+        self.host = host
+
+
+class EngineTooOld(OpentrError):
+    """The engine's version lacks what we need."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, found: str, needed: str) -> None:
+        super().__init__(f"the Docker engine is too old: {found}; {needed} or newer is needed", "upgrade Docker")
+        self.found = found
+
+
+class EngineRefused(OpentrError):
+    """The engine answered with an error; `reason` is what it said."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the Docker engine refused: {reason}", "mend what it names, then try again")
+        self.reason = reason
+
+
+class ComposeMissing(OpentrError):
+    """There is no docker command with Compose 2."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, found: Sequence[str]) -> None:
+        where = "; ".join(found) or "there is no docker command on PATH"
+        super().__init__(
+            f"Docker Compose is missing: {where}", "install Compose and Buildx: scripts/docker_engine.sh --install"
+        )
+        self.found = found
+
+
+class ComposeTooOld(OpentrError):
+    """Docker Compose is there, but in a version that lacks what we need."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, program: Path, found: str, needed: str) -> None:
+        super().__init__(
+            f"Docker Compose of {program} is too old: {found}; {needed} or newer is needed",
+            "upgrade it: scripts/docker_engine.sh --install, or your distribution's packages",
+        )
+        self.found = found
+
+
+class BuildxMissing(OpentrError):
+    """The docker command can't build: its Buildx plugin isn't there."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, program: str) -> None:
+        super().__init__(f"{program} has no Buildx plugin", "install it: scripts/docker_engine.sh --install")
+
+
+class RuntimeRefused(OpentrError):
+    """A runtime that can't be used here."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the runtime {name} can't be used: {reason}", "leave --runtime out: compose is the default")
+
+
+class ServiceNotRunning(OpentrError):
+    """A service in which something was to be run isn't running."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, service: str, environment: str) -> None:
+        super().__init__(f"{service} is not running", f"start it: ./opentr.sh start {environment}")
+        self.service = service
+
+
+class ServiceUnhealthy(OpentrError):
+    """A service was started and doesn't do its work; `log` holds the last lines that it wrote, secrets and all."""
+
+    exit_code = ExitCode.OPERATOR
+
+    def __init__(self, service: str, reason: str, log: Sequence[str], environment: str) -> None:
+        super().__init__(f"{service} {reason}", f"read its log: ./opentr.sh logs {environment} {service}")
+        self.service = service
+        self.log = log
+
+
+class PortTaken(OpentrError):
+    """Another program listens on the port that a service is to be reached at."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, service: str, port: int, setting: str, holder: str | None) -> None:
+        by = f" by {holder}" if holder else ""
+        super().__init__(
+            f"the port {port}, at which {service} is to be reached, is taken{by}",
+            f"end what holds it, or give {service} another one in .env: {setting}={port + 1}",
+        )
+        self.service = service
+        self.port = port
+
+
+class DiskFull(OpentrError):
+    """The engine has no room left; `folder` is where it keeps its data."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, what: str, folder: str, free: int | None) -> None:
+        left = "" if free is None else f" ({free // 1_000_000} MB free)"
+        super().__init__(
+            f"{what} failed: no room left for the Docker engine in {folder}{left}",
+            "make room there; docker system df shows what takes it, docker builder prune frees the builds' cache",
+        )
+        self.folder = folder
+
+
+class ImageUnknown(OpentrError):
+    """An image that we don't build."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no such image {name}", f"there are: {', '.join(known)}")
+        self.name = name
+
+
+class BuildFailed(OpentrError):
+    """An image could not be built; `log` is the file with all of the output, `tail` its end."""
+
+    def __init__(self, image: str, tail: Sequence[str], log: Path, hint: str) -> None:
+        super().__init__("\n".join([f"the image {image} could not be built:", *(f"    {line}" for line in tail)]), hint)
+        self.image = image
+        self.log = log
+
+
+# The environment that a command works on
+
+
+class StateForeign(OpentrError):
+    """The project's containers or data belong to another checkout."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, project: str, checkout: str) -> None:
+        super().__init__(
+            f"{project} belongs to another checkout: {checkout}",
+            f"work there, or choose another name for this one: OPENTR_PROJECT={project}-2",
+        )
+        self.project = project
+        self.checkout = checkout
+
+
+class StateUnknown(OpentrError):
+    """The project was made from this checkout, but with a state that is gone: its secrets are lost."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, project: str, folder: Path) -> None:
+        super().__init__(
+            f"{project} was started from here with another state than {folder}: that one was deleted or lies elsewhere",
+            f"bring it back, point OPENTR_STATE_DIR to it, or choose another name: OPENTR_PROJECT={project}-2",
+        )
+        self.project = project
+        self.folder = folder
+
+
+class VolumeVanished(OpentrError):
+    """A database was made here once, and its volume is gone. Nothing makes an empty one in its place unasked."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, project: str, environment: str, made_at: str) -> None:
+        way = {
+            "dev": "type ./opentr.sh reset dev --hard to begin with an empty one",
+            "prod": "restore it: ./opentr.sh restore prod --latest; nothing makes an empty one in its place",
+        }
+        super().__init__(f"the data of {project}, made at {made_at}, is gone: its volume isn't there", way[environment])
+        self.project = project
+
+
+class DatabaseVanished(OpentrError):
+    """Production's volume is there, and the database that was made in it isn't, or has no tables."""
+
+    exit_code = ExitCode.OPERATOR
+
+    def __init__(self, project: str, made_at: str) -> None:
+        super().__init__(
+            f"the database of {project}, made at {made_at}, is gone or empty; nothing makes a new one in its place",
+            "restore it: ./opentr.sh restore prod --latest",
+        )
+        self.project = project
+
+
+class DeployNeeded(OpentrError):
+    """Production's images change by a deploy alone."""
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "prod runs the release that was deployed; its images aren't replaced by hand",
+            "type ./opentr.sh deploy prod",
+        )
+
+
+class ConfirmationNeeded(OpentrError):
+    """Something that must be confirmed wasn't."""
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, deed: str, option: str) -> None:
+        super().__init__(f"this would {deed}; it wasn't confirmed, and nothing was done", f"add {option} to go ahead")
+        self.deed = deed
+
+
+class ServiceUnknown(OpentrError):
+    """A service that this environment doesn't have."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, service: str, nearest: str | None, known: Sequence[str]) -> None:
+        guess = f"; did you mean {nearest}?" if nearest else ""
+        super().__init__(f"no such service {service}{guess}", f"there are: {', '.join(known)}")
+        self.service = service
+        self.nearest = nearest
+
+
+class NothingRunning(OpentrError):
+    """Nothing of the environment runs, and the command needs it."""
+
+    def __init__(self, project: str, environment: str) -> None:
+        super().__init__(f"nothing of {project} is running", f"type ./opentr.sh start {environment}")
+        self.project = project
+
+
+# Databases that are made, swapped, dumped and removed
+
+
+class PoolNotPaused(OpentrError):
+    """The pool could not be paused within its deadline; it goes on as before. `sessions` describes who held it up."""
+
+    def __init__(self, seconds: float, sessions: Sequence[str], pids: Sequence[int], said: str) -> None:
+        who = "".join(f"\n    {session}" for session in sessions) or f" {said.strip()}"
+        super().__init__(
+            f"the pool could not be paused within {seconds:g} s, because of:{who}",
+            "wait for its end, or end it: ./opentr.sh psql, SELECT pg_terminate_backend(PID); then try again",
+        )
+        self.sessions = sessions
+        self.pids = pids
+
+
+class BrokerRefused(OpentrError):
+    """Redis answered a command with an error."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"Redis refused: {said}", "read its log: ./opentr.sh logs redis")
+        self.said = said
+
+
+class NoGenerationBefore(OpentrError):
+    """There is nothing that --undo could bring back."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "there is no generation before this one to go back to", "each reset keeps one, until the next or --hard"
+        )
+
+
+class SchemaBroken(OpentrError):
+    """Postgres refused a file of SQL that is to make the schema."""
+
+    def __init__(self, file: str, line: int, said: str) -> None:
+        super().__init__(f"{file}, line {line}: {said}", f"correct {file}, then try again; nothing was changed")
+        self.file = file
+        self.line = line
+
+
+class DatabaseNotEmpty(OpentrError):
+    """A schema was to be made where one is."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, database: str, environment: str) -> None:
+        super().__init__(
+            f"{database} has tables already; nothing was changed",
+            f"to begin anew, type ./opentr.sh reset {environment}",
+        )
+
+
+class DumpFailed(OpentrError):
+    """The database could not be dumped, or its dump didn't prove to be whole; nothing was changed."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the database could not be saved: {reason}",
+            "mend what it names; or go on with --without-dump: the old database stays beside the new one, undumped",
+        )
+
+
+class PreviousUnsaved(OpentrError):
+    """The generation before was never dumped, and a reset would drop it."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"{database} holds data of which there is no dump, and this would drop it",
+            f"look at it, then drop it yourself: ./opentr.sh psql prod -d postgres -c 'DROP DATABASE {database}'",
+        )
+
+
+# Logs
+
+
+class LogQueryInvalid(OpentrError):
+    """What was asked of the logs can't be understood; `hint` shows how it is written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NothingLogged(OpentrError):
+    """No container is there, not even a stopped one, that could have written a log."""
+
+    def __init__(self, project: str, environment: str, services: Sequence[str]) -> None:
+        whose = f" of {', '.join(services)}" if services else ""
+        super().__init__(
+            f"{project} has no container{whose}, so there is no log", f"start it: ./opentr.sh start {environment}"
+        )
+        self.services = services

@@ -1,20 +1,34 @@
-"""The door to other programs: nothing else in the tool starts one. Commands are argv lists, never shell text."""
+"""The door to other programs: nothing else in the tool starts one. Commands are argv lists, never shell text.
+
+Programs whose output we take have a session of their own: Ctrl-C in the terminal reaches us alone, and we decide what
+becomes of them. Our settings (OPENTR_*) and Compose's (COMPOSE_*) are not handed on: what a program is to know, its
+caller says.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
-from opentr.errors import ProcessFailed, ProcessKilled, ProgramMissing
+from opentr.errors import ProcessFailed, ProcessKilled, ProcessTimedOut, ProgramMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+GRACE_SECONDS = 10.0
+"""How long a program that we end may clean up before it is killed."""
+
+_log = logging.getLogger(__name__)
 _PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_OURS = ("OPENTR_", "COMPOSE_")
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
 _DSN_PASSWORD = re.compile(r"(password\s*=\s*)('[^']*'|\S+)", re.IGNORECASE)
 
@@ -24,21 +38,134 @@ def shown(argv: Sequence[str]) -> str:
     return shlex.join(_DSN_PASSWORD.sub(r"\1***", _URL_PASSWORD.sub(r"\1:***@", word)) for word in argv)
 
 
-def run(argv: Sequence[str], *, stdin: str = "") -> str:
-    """Run a program to its end and return what it wrote to stdout.
+def programs(name: str) -> list[Path]:
+    """Every program of this name on PATH, in PATH's order; the first is what a shell would start."""
+    folders = dict.fromkeys(Path(folder or ".") for folder in os.environ.get("PATH", os.defpath).split(os.pathsep))
+    found = (folder / name for folder in folders)
+    return [place for place in found if place.is_file() and os.access(place, os.X_OK)]
 
-    Raises ProcessFailed, with its stderr inside, if it ends with another code than 0, ProcessKilled if a signal ended
-    it, and ProgramMissing if it can't be started.
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+    deadline: float | None = None,
+) -> str:
+    """Run a program to its end and return what it wrote to stdout; `environment` is added to ours.
+
+    On Ctrl-C, and after `deadline` seconds, the program is ended first. Raises ProcessFailed, with its stderr inside,
+    if it ends with another code than 0, ProcessKilled if a signal ended it, ProcessTimedOut, and ProgramMissing if it
+    can't be started.
     """
-    try:
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise ProgramMissing(argv[0], error.strerror or str(error)) from error
-    if done.returncode < 0:
-        raise ProcessKilled(shown(argv), -done.returncode)
-    if done.returncode:
-        raise ProcessFailed(shown(argv), done.returncode, done.stderr)
-    return done.stdout
+    child = _started(argv, environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with child:
+        try:
+            said, complained = child.communicate(stdin, timeout=deadline)
+        except subprocess.TimeoutExpired as error:
+            _end(child)
+            raise ProcessTimedOut(shown(argv), error.timeout) from error
+        except BaseException:
+            _end(child)
+            raise
+    _check(argv, child.returncode, complained)
+    return said
+
+
+def piped(argv: Sequence[str], *, source: IO[bytes] | None = None, target: IO[bytes] | None = None) -> None:
+    """Run a program to its end, its stdin from one open file and its stdout into another, without a copy in between.
+
+    Raises as `run`.
+    """
+    given, taken = source or subprocess.DEVNULL, target or subprocess.DEVNULL
+    child = _started(argv, None, stdin=given, stdout=taken, stderr=subprocess.PIPE)
+    with child:
+        try:
+            _, complained = child.communicate()
+        except BaseException:
+            _end(child)
+            raise
+    _check(argv, child.returncode, complained)
+
+
+class Running:
+    """A program that goes on while we do something else."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        self._child = child
+
+    def ended(self, within: float) -> bool:
+        """Whether it has ended; waits for that so many seconds at most."""
+        try:
+            self._child.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+
+@contextmanager
+def beside(argv: Sequence[str]) -> Iterator[Running]:
+    """Run a program beside the block, then wait for its end. An error in the block ends the program.
+
+    Raises as `run`.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        child = _started(argv, None, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=complaints)
+        with child:
+            try:
+                yield Running(child)
+                child.wait()
+            except BaseException:
+                _end(child)
+                raise
+        complaints.seek(0)
+        _check(argv, child.returncode, complaints.read())
+
+
+@contextmanager
+def held(argv: Sequence[str]) -> Iterator[str]:
+    """Run a program for as long as the block lasts; gives the first line that it writes, without its line break.
+
+    Its stdin stays open meanwhile and is closed at the end, by the kernel if we are killed. Leaving the block waits for
+    the program's end. Raises ProcessFailed, ProcessKilled, also if it ends before it has written a line; an error from
+    within the block goes first.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        child = _started(argv, None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
+        with child:
+            try:
+                assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
+                line = child.stdout.readline()
+                if line:
+                    yield line.removesuffix("\n")
+            finally:
+                _let_end(child)
+        complaints.seek(0)
+        _check(argv, child.returncode, complaints.read())
+        if not line:
+            raise ProcessFailed(shown(argv), child.returncode, "it ended without a line")
+
+
+@contextmanager
+def lines(
+    argv: Sequence[str], *, stdin: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Iterator[str]]:
+    """Run a program and give its output, stdout and stderr as one, line by line as it is written.
+
+    Leaving the block before the last line ends the program. Raises ProcessFailed without a word of stderr (the caller
+    has seen it), ProcessKilled, ProgramMissing.
+    """
+    given = stdin if stdin is not None else subprocess.DEVNULL
+    child = _started(argv, environment, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with child:
+        try:
+            assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
+            yield (line.removesuffix("\n") for line in child.stdout)
+            code = child.wait()
+        except BaseException:
+            _end(child)
+            raise
+    _check(argv, code, "")
 
 
 def attached(argv: Sequence[str]) -> int:
@@ -57,9 +184,69 @@ def attached(argv: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _started(
+    argv: Sequence[str],
+    environment: Mapping[str, str] | None,
+    *,
+    stdin: int | IO[bytes],
+    stdout: int | IO[bytes],
+    stderr: int | IO[str],
+) -> subprocess.Popen[str]:
+    _log.debug("%s", shown(argv))
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=_environment() | dict(environment or {}),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProgramMissing(argv[0], error.strerror or str(error)) from error
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End the program and what it has started; kill them after the grace period, or at a second Ctrl-C."""
+    try:
+        _signal(child, signal.SIGTERM)
+        child.wait(GRACE_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        _signal(child, signal.SIGKILL)
+        child.wait()
+
+
+def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
+    if child.poll() is None:
+        os.killpg(child.pid, number)
+
+
+def _let_end(child: subprocess.Popen[str]) -> None:
+    """Close the program's stdin and wait for its end."""
+    try:
+        child.communicate()
+    except BaseException:
+        _end(child)
+        raise
+
+
+def _check(argv: Sequence[str], code: int | None, complaints: str) -> None:
+    _log.debug("ended with %s: %s", code, shown(argv))
+    if code is not None and code < 0:
+        raise ProcessKilled(shown(argv), -code)
+    if code:
+        raise ProcessFailed(shown(argv), code, complaints)
+
+
 def _spawn(argv: Sequence[str], mask: set[int]) -> int:
     try:
-        return os.posix_spawnp(argv[0], tuple(argv), os.environ, setsigmask=mask, setsigdef=_PASSED_ON)
+        return os.posix_spawnp(argv[0], tuple(argv), _environment(), setsigmask=mask, setsigdef=_PASSED_ON)
     except OSError as error:
         raise ProgramMissing(argv[0], error.strerror or str(error)) from error
 

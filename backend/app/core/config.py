@@ -8,8 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.db import connect, errors
@@ -21,6 +31,9 @@ _POOL_DEFAULTS_BEHIND_POOLER = {"DB_POOL_SIZE": 5, "DB_MAX_OVERFLOW": 10, "DB_PO
 
 _MOST_MILLISECONDS = 2**31 - 1
 """What PostgreSQL takes as a timeout: an integer of its own."""
+
+_LEAST_SECRET_BYTES = 32
+"""RFC 7518, 3.2: a key for HS256 is at least as long as its hash."""
 
 Milliseconds = Annotated[int, Field(ge=0, le=_MOST_MILLISECONDS)]
 Seconds = Annotated[int, Field(ge=0)]
@@ -37,6 +50,20 @@ def _database_url(text: str) -> str:
 
 
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+
+
+def _redis_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("redis", "rediss") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("that isn't a Redis address; write redis://user@host:port/0")
+    return text
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
 class Settings(BaseSettings):
@@ -85,6 +112,23 @@ class Settings(BaseSettings):
         600_000, description="longest statement of a migration (building an index concurrently: two hours); 0: none"
     )
 
+    REDIS_URL: RedisUrl = Field(
+        "redis://127.0.0.1:6379/0", repr=False, description="the broker that carries the workers' messages"
+    )
+    REDIS_PASSWORD_FILE: Path | None = Field(None, description="holds the password, if REDIS_URL has none")
+    TASK_LONGEST_SECONDS: int = Field(
+        21_600, ge=300, description="longest run of a task; a lost message is delivered again ten minutes after that"
+    )
+    WORKER_STOP_SECONDS: Seconds = Field(
+        20, description="how long a worker that is stopped (SIGQUIT) lets its tasks go on; then they are queued again"
+    )
+
+    JWT_SECRET_FILE: Path | None = Field(
+        None, description="holds the key that signs access tokens, 32 characters or more, the same in all processes"
+    )
+    ACCESS_TOKEN_MINUTES: int = Field(1440, ge=1, description="how long a login lasts")
+    MEDIA_ROOT: Path = Field(Path("/srv/media/current"), description="the folder of the recordings")
+
     ADMIN_EMAIL: str = Field("admin@example.com", description="the administrator that app.initial_data makes")
     ADMIN_PASSWORD_FILE: Path | None = Field(None, description="holds that one's password; default: a generated one")
 
@@ -92,6 +136,8 @@ class Settings(BaseSettings):
         "INFO", description="least level logged"
     )
     LOG_FORMAT: Literal["json", "text"] = Field("json", description="json: one object a line, for machines")
+
+    _jwt_secret: SecretStr | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -127,6 +173,23 @@ class Settings(BaseSettings):
         self.__dict__.update(completed)
         return self
 
+    @model_validator(mode="after")
+    def _read_secrets(self) -> Self:
+        self.__dict__.update(REDIS_URL=_with_redis_password(self.REDIS_URL, self.REDIS_PASSWORD_FILE))
+        if self.JWT_SECRET_FILE is not None:
+            secret = _content(self.JWT_SECRET_FILE, "JWT_SECRET_FILE")
+            if len(secret.encode()) < _LEAST_SECRET_BYTES:
+                raise ValueError(
+                    f"JWT_SECRET_FILE: {self.JWT_SECRET_FILE} holds fewer than {_LEAST_SECRET_BYTES} bytes"
+                )
+            self._jwt_secret = SecretStr(secret)
+        return self
+
+    @property
+    def JWT_SECRET(self) -> SecretStr | None:  # noqa: N802 - a setting to its readers
+        """The content of JWT_SECRET_FILE."""
+        return self._jwt_secret
+
     @property
     def VERSION(self) -> str:  # noqa: N802 - a setting to its readers
         """The release that this code is: the content of the file VERSION."""
@@ -137,14 +200,26 @@ def _with_password(text: str, file: Path | None, variable: str) -> str:
     url = connect.parse_url(text)
     if file is None or url.password is not None:
         return text
+    return url.set(password=_content(file, variable)).render_as_string(hide_password=False)
+
+
+def _with_redis_password(text: str, file: Path | None) -> str:
+    parts = urlsplit(text)
+    if file is None or parts.password is not None:
+        return text
+    user, _, place = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(_content(file, 'REDIS_PASSWORD_FILE'), safe='')}@{place}").geturl()
+
+
+def _content(file: Path, variable: str) -> str:
     try:
-        password = file.read_text(encoding="utf-8").rstrip("\r\n")
+        text = file.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it isn't UTF-8 text"
         raise ValueError(f"{variable}: {file} can't be read: {reason}") from None
-    if not password:
+    if not text:
         raise ValueError(f"{variable}: {file} is empty")
-    return url.set(password=password).render_as_string(hide_password=False)
+    return text
 
 
 def load() -> Settings:
@@ -154,7 +229,7 @@ def load() -> Settings:
     except ValidationError as error:
         wrong = "; ".join(_in_words(detail["loc"], detail["msg"]) for detail in error.errors(include_input=False))
         raise errors.BadInput(
-            f"wrong settings: {wrong}", "correct these environment variables; .env.example explains them"
+            f"wrong settings: {wrong}", "correct these environment variables; backend/.env.example explains them"
         ) from None
 
 

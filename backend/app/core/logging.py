@@ -51,22 +51,26 @@ def bound(*, request_id: str | None = None, task_id: str | None = None) -> Itera
 
 def configure(level: str = "INFO", line_format: str = "json", stream: TextIO | None = None) -> None:
     """Sends all lines from `level` up to `stream` (standard output), one format for all: `json` or `text`."""
-    render: Processor = structlog.processors.JSONRenderer(default=str) if line_format == "json" else _text_renderer()
     handler = logging.StreamHandler(stream or sys.stdout)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                _redact,
-                render,
-            ],
-        )
-    )
+    handler.setFormatter(formatter(line_format))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    logging.captureWarnings(capture=True)
+
+
+def formatter(line_format: str = "json") -> logging.Formatter:
+    """What makes our lines of log records; `backend/uvicorn.json` names it, for what uvicorn says before it has us."""
+    render: Processor = structlog.processors.JSONRenderer(default=str) if line_format == "json" else _text_renderer()
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            _redact,
+            render,
+        ],
+    )
 
 
 def _text_renderer() -> structlog.dev.ConsoleRenderer:

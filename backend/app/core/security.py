@@ -1,11 +1,14 @@
-"""Passwords: hashed with argon2id; bcrypt hashes of older instances are still accepted.
+"""Passwords: hashed with argon2id; bcrypt hashes of older instances are still accepted. And access tokens.
 
 Source of the parameters: RFC 9106, second recommended option, which argon2-cffi has as its default.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import bcrypt
+import jwt
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
@@ -13,6 +16,13 @@ _BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2y$")
 _BCRYPT_BYTES = 72  # bcrypt looks at no more of a password; passlib, which made the old hashes, cut there
 _BCRYPT_MAX_COST = 16  # a forged row must not cost minutes: each step doubles the time, 16 is about 4 s
 _hasher = PasswordHasher()
+# What nobody's password was hashed to: argon2id with our parameters, bcrypt with the cost that OpenTranscribe used.
+_STANDINS = (
+    "$argon2id$v=19$m=65536,t=3,p=4$2JQThmfp+3794HlrRmMYhg$yQVeyW/0UeCIvOL5bUlKbXD0ycCJDztHAFPAUdkaCjM",
+    "$2b$12$qJwml6moLt8LdBJAQs/FG.qC22byfXGanMz.fp6N5hrWFZwngKf92",
+)
+_ALGORITHM = "HS256"
+_MOST_ID = 2**31 - 1
 
 
 def get_password_hash(password: str) -> str:
@@ -30,12 +40,37 @@ def verify_password(plain_password: str, hashed_password: str) -> bool:
         return False
 
 
+def verify_login(plain_password: str, hashed_password: str | None) -> bool:
+    """As `verify_password`; None: there is no such user. A refusal takes the time of both kinds of hash, always."""
+    if hashed_password and verify_password(plain_password, hashed_password):
+        return True
+    for standin in _STANDINS:
+        if hashed_password is None or hashed_password[:2] != standin[:2]:
+            verify_password(plain_password, standin)
+    return False
+
+
 def needs_rehash(hashed_password: str) -> bool:
     """Whether the hash should be replaced at the next login: bcrypt, or argon2 with parameters of the past."""
     try:
         return _hasher.check_needs_rehash(hashed_password)
     except (InvalidHashError, ValueError):
         return True
+
+
+def make_token(user_id: int, key: str, lifetime: timedelta) -> str:
+    """A signed access token of this user (JWT, HS256; `sub` is the id as a string)."""
+    now = datetime.now(UTC)
+    return jwt.encode({"sub": str(user_id), "iat": now, "exp": now + lifetime}, key, algorithm=_ALGORITHM)
+
+
+def read_token(token: str, key: str) -> int | None:
+    """The user's id in a token that this key signed and that hasn't expired; None for any other text."""
+    try:
+        subject = jwt.decode(token, key, algorithms=[_ALGORITHM], options={"require": ["exp", "sub"]})["sub"]
+    except jwt.InvalidTokenError:
+        return None
+    return int(subject) if subject.isascii() and subject.isdecimal() and int(subject) <= _MOST_ID else None
 
 
 def _verify_bcrypt(password: bytes, hashed_password: str) -> bool:

@@ -213,7 +213,8 @@ def adopt(url: URL, found: Adoption) -> None:
             if found.superuser:
                 _run(connection, ROLES.read_text())
             _move(connection)
-            _stamp(connection, found.revision)
+            chain.write(connection, found.revision)
+            _move(connection)  # the table that says the revision may be new
             _verify(connection, found.revision)
 
     try:
@@ -235,23 +236,6 @@ def _move(connection: Connection) -> None:
         _run(connection, f"ALTER {kind} {name} OWNER TO {OWNER}")
     for (statement,) in _rows(connection, query("missing_grants")):
         _run(connection, statement)
-
-
-def _stamp(connection: Connection, revision: Revision) -> None:
-    if chain.stated_versions(connection) is None:
-        _run(
-            connection,
-            "CREATE TABLE public.alembic_version (version_num varchar(32) NOT NULL,"
-            " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))",
-        )
-        _move(connection)
-    _run(connection, f"DELETE FROM public.alembic_version; INSERT INTO public.alembic_version VALUES ('{revision.id}')")
-    if chain.records_release(revision):
-        _run(
-            connection,
-            f"INSERT INTO public.schema_release (oldest_release) VALUES ('{revision.oldest_release}')"
-            " ON CONFLICT (id) DO UPDATE SET oldest_release = EXCLUDED.oldest_release",
-        )
 
 
 def _verify(connection: Connection, revision: Revision) -> None:

@@ -77,7 +77,7 @@ def for_account(program: Path, folder: Path) -> Path:
             shutil.copytree(base / part, copy / part, symlinks=True)
         _open_to_all(copy)
     if program.is_relative_to(FETCHED):
-        for name in ("postgres", "initdb", "pgbouncer"):
+        for name in ("postgres", "initdb", "pgbouncer", "redis-server"):
             _point_to_own_libraries(copy / parts[0], copy / program.relative_to(base).with_name(name))
     return copy / program.relative_to(base)
 

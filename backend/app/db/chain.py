@@ -120,6 +120,22 @@ def oldest_release(connection: Connection) -> str | None:
     return found
 
 
+def write(connection: Connection, revision: Revision) -> None:
+    """Says that the database is at this revision, in place of what it says now, as a migration to it would."""
+    connection.exec_driver_sql(
+        "CREATE TABLE IF NOT EXISTS public.alembic_version (version_num varchar(32) NOT NULL,"
+        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    connection.exec_driver_sql("DELETE FROM public.alembic_version")
+    connection.exec_driver_sql("INSERT INTO public.alembic_version (version_num) VALUES (%(id)s)", {"id": revision.id})
+    if records_release(revision):
+        connection.exec_driver_sql(
+            "INSERT INTO public.schema_release (oldest_release) VALUES (%(release)s)"
+            " ON CONFLICT (id) DO UPDATE SET oldest_release = EXCLUDED.oldest_release",
+            {"release": revision.oldest_release},
+        )
+
+
 def position(connection: Connection) -> Revision | None:
     """The revision that the database stands at; None for an empty database.
 

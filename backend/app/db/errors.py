@@ -10,7 +10,8 @@ in one place, `app.db.command`. The exit codes are those of the whole project:
     DbError
     ├── ServerUnreachable, LoginRefused, DatabaseMissing, ServerBinaryMissing, ScratchServerFailed
     ├── PooledConnection, RightsMissing, ReadOnly, RoleTooStrong
-    ├── RevisionUnknown, RevisionUntrue, RevisionMissing, DatabaseNewer, SchemaUnmatched, SchemaUnproven, RowsBreak
+    ├── RevisionUnknown, RevisionUntrue, RevisionMissing, AlreadyStamped, DatabaseNewer
+    ├── SchemaUnmatched, SchemaUnproven, RowsBreak
     ├── LockBudgetSpent, MigratorBusy, MigrationFailed, NotPersisted
     └── BadInput, ConfirmationNeeded
 """
@@ -126,6 +127,18 @@ class RevisionMissing(DbError):
         super().__init__(
             f"the database has tables and says {says}",
             "type ./opentr.sh db adopt --plan: it compares the schema itself with every revision",
+        )
+
+
+class AlreadyStamped(DbError):
+    """The database says another revision than the one that was to be written."""
+
+    exit_code = 4
+
+    def __init__(self, found: Sequence[str], wanted: str) -> None:
+        super().__init__(
+            f"the database says it is at revision {', '.join(found)}, so it isn't stamped {wanted}",
+            "type ./opentr.sh db current: it shows where the database stands",
         )
 
 

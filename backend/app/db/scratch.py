@@ -236,8 +236,10 @@ def free_port() -> int:
             return port
 
 
-def wait_for(attempt: Callable[[], object], process: KeptProcess) -> None:
-    """Tries until `attempt`, a connection, succeeds.
+def wait_for(
+    attempt: Callable[[], object], process: KeptProcess, refusal: type[Exception] = psycopg2.OperationalError
+) -> None:
+    """Tries until `attempt`, a connection, succeeds; until then it raises `refusal`.
 
     Raises `ScratchServerFailed` when the process ended or a minute passed.
     """
@@ -245,7 +247,7 @@ def wait_for(attempt: Callable[[], object], process: KeptProcess) -> None:
     while True:
         try:
             attempt()
-        except psycopg2.OperationalError as error:
+        except refusal as error:
             if process.ended or time.monotonic() > deadline:
                 raise errors.ScratchServerFailed(process.command[0], process.log_tail() or str(error)) from error
             time.sleep(_POLL_SECONDS)

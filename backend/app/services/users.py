@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from psycopg2.errors import UniqueViolation
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.core.security import get_password_hash
+from app.core.security import get_password_hash, needs_rehash, verify_login
 from app.db import errors
 from app.models import User
 
@@ -55,3 +55,24 @@ def create_user(session: Session, new: UserCreate) -> User:
             raise EmailTaken(new.email) from error
         raise  # another constraint: to call that a taken address would hide a fault
     return user
+
+
+def log_in(session: Session, email: str, password: str) -> User | None:
+    """The active user of this address and password; None for anybody else, always after about the same time.
+
+    A hash of the past (bcrypt) is replaced by one of today, and that is committed.
+    """
+    user = session.scalar(select(User).where(User.email == email)) if _storable(email) else None
+    if not verify_login(password, user.hashed_password if user else None) or user is None or not user.is_active:
+        return None
+    if needs_rehash(user.hashed_password):
+        # Only in place of what was verified: the password may have been changed a moment ago.
+        verified = update(User).where(User.id == user.id, User.hashed_password == user.hashed_password)
+        session.execute(verified.values(hashed_password=get_password_hash(password)))
+        session.commit()
+    return user
+
+
+def _storable(text: str) -> bool:
+    """Whether a column can hold it: no NUL, nothing that isn't Unicode."""
+    return "\0" not in text and text.encode(errors="ignore").decode() == text

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import ValidationError
+from redis import Redis
 from sqlalchemy import make_url
 
 from app.core import config
@@ -75,10 +76,38 @@ def test_a_password_in_the_address_goes_over_the_file(monkeypatch: pytest.Monkey
     assert url == settings.DATABASE_URL
 
 
+def test_the_password_of_redis_comes_from_its_file_whatever_signs_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text(f"{SECRET}\n")
+    settings = _load(monkeypatch, REDIS_URL="redis://app@h:1/2", REDIS_PASSWORD_FILE=tmp_path / "file")
+    words = Redis.from_url(settings.REDIS_URL).connection_pool.connection_kwargs
+    assert (words["username"], words["password"], words["host"], words["db"]) == ("app", SECRET, "h", 2)
+    given = "redis://app:given@h:1/2"
+    assert given == _load(monkeypatch, REDIS_URL=given).REDIS_URL
+
+
+def test_the_signing_key_comes_from_its_file_and_is_long_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert _load(monkeypatch).JWT_SECRET is None
+    (tmp_path / "key").write_text(f"{SECRET * 3}\n")
+    settings = _load(monkeypatch, JWT_SECRET_FILE=tmp_path / "key")
+    assert settings.JWT_SECRET
+    assert settings.JWT_SECRET.get_secret_value() == SECRET * 3
+    assert "s3cret" not in f"{settings!r} {settings.__dict__} {settings.__pydantic_private__}"
+    (tmp_path / "key").write_text("s3cret" * 5)
+    with pytest.raises(errors.BadInput, match=r"JWT_SECRET_FILE: .* holds fewer than 32 bytes"):
+        config.load()
+
+
 def test_no_secret_is_in_the_representation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text(SECRET)
     settings = _load(
-        monkeypatch, DATABASE_PASSWORD_FILE=tmp_path / "file", MIGRATOR_DATABASE_URL="postgresql://m:s3cret@h/d"
+        monkeypatch,
+        DATABASE_PASSWORD_FILE=tmp_path / "file",
+        MIGRATOR_DATABASE_URL="postgresql://m:s3cret@h/d",
+        REDIS_PASSWORD_FILE=tmp_path / "file",
     )
     assert "s3cret" not in f"{settings!r} {settings}"
 
@@ -98,6 +127,11 @@ def test_no_secret_is_in_the_representation(monkeypatch: pytest.MonkeyPatch, tmp
         ({"DATABASE_URL": "mysql://u:s3cret@h/d"}, "DATABASE_URL mysql is not PostgreSQL"),
         ({"MIGRATOR_DATABASE_URL": "nonsense"}, "MIGRATOR_DATABASE_URL that isn't a database address"),
         ({"DATABASE_PASSWORD_FILE": "/nowhere"}, "DATABASE_PASSWORD_FILE: /nowhere can't be read: No such file"),
+        ({"REDIS_URL": "http://u:s3cret@h/0"}, "REDIS_URL that isn't a Redis address"),
+        ({"REDIS_URL": "redis://u:s3cret@h:port/0"}, "REDIS_URL that isn't a Redis address"),
+        ({"REDIS_PASSWORD_FILE": "/nowhere"}, "REDIS_PASSWORD_FILE: /nowhere can't be read: No such file"),
+        ({"JWT_SECRET_FILE": "/nowhere"}, "JWT_SECRET_FILE: /nowhere can't be read: No such file"),
+        ({"TASK_LONGEST_SECONDS": "10"}, "TASK_LONGEST_SECONDS should be greater"),
         ({"MIGRATOR_PASSWORD_FILE": "/dev/null"}, "MIGRATOR_PASSWORD_FILE: /dev/null is empty"),
     ],
 )
@@ -133,7 +167,7 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_every_setting_is_in_the_example() -> None:
-    lines = (config.CHECKOUT / ".env.example").read_text().splitlines()
+    lines = (config.CHECKOUT / "backend" / ".env.example").read_text().splitlines()
     named = {line.partition("=")[0] for line in lines if "=" in line and not line.startswith("#")}
     assert named == set(config.Settings.model_fields)
 

@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
 import bcrypt
 import pytest
 from argon2 import PasswordHasher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.core.security import get_password_hash, needs_rehash, verify_password
+from app.core.security import (
+    get_password_hash,
+    make_token,
+    needs_rehash,
+    read_token,
+    verify_login,
+    verify_password,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def _bcrypt(password: bytes, prefix: bytes = b"2b") -> str:
@@ -83,3 +97,31 @@ def test_a_password_verifies_and_another_does_not(password: str, other: str) -> 
     hashed = get_password_hash(password)
     assert verify_password(password, hashed)
     assert verify_password(other, hashed) == (password == other)
+
+
+def test_a_refused_login_takes_as_long_whatever_hash_it_met() -> None:
+    bcrypt_hash = bcrypt.hashpw(b"right", bcrypt.gensalt(12)).decode()
+    hashes = [None, "!", get_password_hash("right"), bcrypt_hash]
+    times = [min(_seconds_of_refusal(hashed) for _ in range(3)) for hashed in hashes]
+    assert max(times) < 1.4 * min(times)
+
+
+def _seconds_of_refusal(hashed: str | None) -> float:
+    began = time.process_time()
+    assert not verify_login("wrong", hashed)
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize(
+    "make", [get_password_hash, lambda word: bcrypt.hashpw(word.encode(), bcrypt.gensalt(4)).decode()]
+)
+def test_a_right_password_logs_in(make: Callable[[str], str]) -> None:
+    assert verify_login("right", make("right"))
+
+
+def test_a_token_holds_for_its_user_its_key_and_its_time() -> None:
+    key = "k" * 32
+    assert read_token(make_token(7, key, timedelta(minutes=1)), key) == 7
+    assert read_token(make_token(7, key, timedelta(minutes=1)), "x" * 32) is None
+    assert read_token(make_token(7, key, timedelta(minutes=-1)), key) is None
+    assert read_token("", key) is None

@@ -1,4 +1,8 @@
-"""The database commands: each is a module of the app, which knows models and migrations as we don't."""
+"""The database commands: each is a module of the app, which knows models and migrations as we don't.
+
+A verb that works on a database runs in the environment's own image, which reaches it and has its passwords. With --dsn,
+or where the environment's variables name a database, it runs in .venv; the verbs about the code always do.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,37 @@ from typing import TYPE_CHECKING
 from opentr import process
 from opentr.runtimes.embedded import Embedded
 from opentr.settings import CHECKOUT
+from opentr.settings.database import names_database
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from opentr.actions.environment import Environment
+
 LINT_RULES = CHECKOUT / "backend" / "alembic" / "squawk.toml"
 FIRST_OF_OURS = "0002"
 """Revisions up to this one are as OpenTranscribe made them; they are run on empty databases alone."""
+ON_DATABASES = frozenset({"adopt", "current", "migrate", "inspect", "tags"})
+"""The verbs that work on a database; the others work on the code."""
+CHANGING = frozenset({"adopt", "migrate"})
+_HELP = frozenset({"-h", "--help"})
+
+
+def is_local(verb: str, args: Sequence[str]) -> bool:
+    """Whether a verb needs no environment: it is about the code, or is told which database it is to work on."""
+    told = any(word.split("=")[0] == "--dsn" for word in args)
+    return verb not in ON_DATABASES or told or bool(_HELP & set(args)) or names_database()
 
 
 def run_verb(verb: str, args: Sequence[str]) -> int:
-    """Run `python -m app.db <verb>` with these arguments and return its exit code."""
+    """Run `python -m app.db <verb>` with these arguments in .venv and return its exit code."""
     return Embedded().run_module("app.db", [verb, *args])
+
+
+def run_verb_in(environment: Environment, verb: str, args: Sequence[str]) -> int:
+    """The same in the environment's image, beside its database. Raises ServiceNotRunning if that isn't up."""
+    environment.runtime.run_in("postgres", ["true"])
+    return environment.runtime.attach_once("migrate", ["python", "-m", f"app.db.{verb}", *args])
 
 
 def write_revision(args: Sequence[str]) -> int:
@@ -30,7 +53,7 @@ def write_revision(args: Sequence[str]) -> int:
     With --json the output is data, so the findings are left to `db lint`.
     """
     code = run_verb("revision", args)
-    return code or (0 if {"-h", "--help", "--json"} & set(args) else lint("head-1"))
+    return code or (0 if (_HELP | {"--json"}) & set(args) else lint("head-1"))
 
 
 def lint(start: str = FIRST_OF_OURS) -> int:

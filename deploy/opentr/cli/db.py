@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from opentr.cli import words
+
 VERBS = {
     "check": "Prove that SQL, models, migrations and schemas agree.",
     "adopt": "Bring a database that was made by hand under the migrations.",
@@ -26,15 +28,38 @@ class Verb(click.Command):
         return []
 
 
-@click.group()
+@click.group(
+    epilog="adopt, current, migrate, inspect and tags work on the environment that is named first (dev by default), or "
+    "on another database: --dsn URL. Examples: ./opentr.sh db current prod, ./opentr.sh db check"
+)
 def db() -> None:
     """Check, migrate and inspect the database."""
 
 
 def _run(ctx: click.Context) -> int:
-    from opentr.actions.db import run_verb, write_revision
+    from opentr.actions import db as action
 
-    return write_revision(ctx.args) if ctx.info_name == "revision" else run_verb(str(ctx.info_name), ctx.args)
+    verb = str(ctx.info_name)
+    environment, rest = words.leading_environment(ctx.args)
+    confirm, rest = words.take_confirm(None, rest)
+    if verb == "revision":
+        return action.write_revision(ctx.args)
+    if action.is_local(verb, ctx.args):
+        return action.run_verb(verb, ctx.args)
+    return _run_in(environment, verb, rest, confirm)
+
+
+def _run_in(environment: str, verb: str, args: tuple[str, ...], confirm: str | None) -> int:
+    from opentr.actions import db as action
+    from opentr.actions.environment import opened
+    from opentr.cli import terminal
+
+    changes = verb in action.CHANGING and "--plan" not in args
+    if changes and environment == "prod":
+        deed = f"{verb} prod by hand, without the backup and the rehearsal that ./opentr.sh deploy prod makes"
+        terminal.confirmed_name(environment, given=confirm, deed=deed)
+    with opened(environment, command=f"./opentr.sh db {verb} {environment}", changes=changes) as found:
+        return action.run_verb_in(found, verb, args)
 
 
 @db.command(short_help="Hold the migrations' SQL against the rules.")

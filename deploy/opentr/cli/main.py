@@ -8,25 +8,43 @@ from typing import TYPE_CHECKING
 
 import click
 
+from opentr import ui
+from opentr.cli import terminal
 from opentr.cli.root import PROGRAM, root
 from opentr.cli.usage import usage_words
-from opentr.errors import ExitCode, OpentrError
+from opentr.errors import ExitCode, OpentrError, ServiceUnhealthy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+COMPLETE = "_OPENTR_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command that was typed and returns its exit code (design §9)."""
+    ui.use(terminal.sink())
     try:
         _check_settings()
-        return root.main([*argv], prog_name=PROGRAM, standalone_mode=False) or ExitCode.DONE
+        code: int = root.main([*argv], prog_name=PROGRAM, complete_var=COMPLETE, standalone_mode=False) or ExitCode.DONE
     except click.Abort:
-        return ExitCode.INTERRUPTED
+        terminal.print_error("interrupted", "type the same command again: it begins where things stand")
+        code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it becomes words
         what, hint, code = _words(error, argv)
-        print(what, hint, sep="\n", file=sys.stderr)
-        return code
+        if isinstance(error, ServiceUnhealthy):
+            terminal.print_log(error.log)
+        terminal.print_error(what, hint)
+    _flush()
+    return code
+
+
+def _flush() -> None:
+    """Writes what is left; a reader that has seen enough (`| head`) is no fault."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _check_settings() -> None:

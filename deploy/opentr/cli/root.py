@@ -6,25 +6,54 @@ alone.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from opentr.cli.build import build
+from opentr.cli.config import config
 from opentr.cli.db import db
+from opentr.cli.inside import exec_, psql, sample, shell
+from opentr.cli.lifecycle import rebuild_backend, restart, restart_all, restart_backend, start, stop
+from opentr.cli.logs import logs
+from opentr.cli.look import health, status, version
+from opentr.cli.remove import clean, purge, remove
+from opentr.cli.reset import init_db, reset
 
 PROGRAM = "./opentr.sh"
-VERSION_FILE = Path(__file__).resolve().parents[3] / "VERSION"
+_SECTIONS = {
+    "Every day": ("start", "stop", "restart", "status", "logs", "reset"),
+    "Look inside": ("psql", "shell", "exec", "health", "db", "sample"),
+    "Set up": ("config", "build", "init-db", "version", "completion", "help"),
+    "Take away": ("clean", "remove", "purge"),
+    "Older names": ("restart-backend", "restart-all", "rebuild-backend"),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"More: {PROGRAM} COMMAND --help")
+class Sections(click.Group):
+    """A group whose help lists the commands by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each section, then what stands in none."""
+        listed = [name for names in _SECTIONS.values() for name in names]
+        rest = [name for name in self.list_commands(ctx) if name not in listed]
+        width = max(len(name) for name in self.commands)
+        for title, names in (*_SECTIONS.items(), ("More", rest)):
+            rows = [
+                (f"{name:{width}}", self.commands[name].get_short_help_str(60))
+                for name in names
+                if name in self.commands
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+@click.group(
+    cls=Sections,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"More: {PROGRAM} COMMAND --help. Where [dev|prod] is left out, dev is meant.",
+)
 def root() -> None:
     """Run and look after OpenTranscribe's data platform."""
-
-
-@root.command()
-def version() -> None:
-    """Show the version of this release."""
-    click.echo(VERSION_FILE.read_text(encoding="utf-8").strip())
 
 
 @root.command("help")
@@ -35,4 +64,16 @@ def help_(command: tuple[str, ...]) -> int:
     return code or 0
 
 
-root.add_command(db)
+@root.command(epilog='Example: eval "$(./opentr.sh completion bash)"')
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+def completion(shell: str) -> None:
+    """Print what a shell reads to complete commands and services."""
+    from opentr.actions.completion import source
+
+    click.echo(source(root, shell))
+
+
+for command in (start, stop, restart, status, logs, reset, psql, shell, exec_, health, db, sample, build, init_db):
+    root.add_command(command)
+for command in (config, version, clean, remove, purge, restart_backend, restart_all, rebuild_backend):
+    root.add_command(command)

@@ -1,0 +1,12 @@
+"""What a login answers."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+
+class Token(BaseModel):
+    """A bearer token, as OAuth2 names its parts."""
+
+    access_token: str
+    token_type: str = "bearer"  # noqa: S105 - the kind, not the token

@@ -1,0 +1,1 @@
+"""What workers do: each task opens a session and calls a service."""

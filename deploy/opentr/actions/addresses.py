@@ -1,0 +1,45 @@
+"""Where an environment is reached, as told after start and reset."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentr import credentials
+
+if TYPE_CHECKING:
+    from opentr.actions.environment import Environment
+
+_WIDTH = 10
+
+
+def data(environment: Environment) -> dict[str, str]:
+    """The ways in that are open now, by name, and who the administrator is."""
+    ways = {
+        "api": ("http://{}", "api", 8000),
+        "database": ("postgresql://app_rw@{}/opentranscribe", "pgbouncer", 6432),
+        "database_direct": ("postgresql://app_migrator@{}/opentranscribe", "postgres", 5432),
+        "redis": ("redis://app@{}/0", "redis", 6379),
+    }
+    if environment.name == "prod":
+        ways = {"api": ("http://{}", "proxy", 8080)}
+    found = {name: (form, environment.runtime.address(service, port)) for name, (form, service, port) in ways.items()}
+    reached = {name: form.format(address) for name, (form, address) in found.items() if address}
+    return reached | {"admin": environment.settings.admin.email, "secrets": str(environment.state.folder / "secrets")}
+
+
+def lines(environment: Environment, *, password: bool = False) -> list[str]:
+    """The same as lines to be read; with `password` the administrator's is shown, else where it is kept."""
+    found = data(environment)
+    secrets = found["secrets"]
+    admin = (
+        credentials.ensure(environment.state)["admin_password"].reveal() if password else f"in {secrets}/admin_password"
+    )
+    told = {
+        "API": found.get("api"),
+        "database": found.get("database") and f"{found['database']} (through the pool)",
+        "": found.get("database_direct") and f"{found['database_direct']} (direct)",
+        "redis": found.get("redis"),
+        "admin": f"{found['admin']}, password {admin}",
+        "passwords": f"in {secrets}",
+    }
+    return [f"{title:{_WIDTH}} {text}" for title, text in told.items() if text]

@@ -1,0 +1,88 @@
+"""The images of an environment: building those that aren't there."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from opentr import process, ui
+from opentr.actions import steps as running
+from opentr.actions.steps import Step
+from opentr.errors import ImageUnknown
+from opentr.runtimes.base import APP, INFRA
+from opentr.runtimes.builder import Builder
+from opentr.runtimes.compose import Compose
+from opentr.runtimes.images import BASE, RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentr.actions.environment import Environment
+    from opentr.runtimes.images import Build
+
+
+def images(environment: Environment) -> dict[str, str]:
+    """The environment's images, name -> reference; what isn't there is built first. Raises BuildFailed, DiskFull."""
+    running.run(steps(environment))
+    return current(environment)
+
+
+def current(environment: Environment) -> dict[str, str]:
+    """The images that the checkout's code makes, name -> reference, built or not; none before there is a base."""
+    builder = _builder(environment)
+    wanted = builder.wanted(_services(environment)) if builder else []
+    return {build.name: build.reference for build in wanted if build.name != BASE}
+
+
+def steps(environment: Environment, names: Sequence[str] = (), *, no_cache: bool = False) -> list[Step]:
+    """What is to be built; no steps: all is there. `names`: these images only. Raises ImageUnknown."""
+    for name in names:
+        if name not in RECIPES:
+            raise ImageUnknown(name, list(RECIPES))
+    builder = _builder(environment)
+    if builder is None:
+        return []
+    wanted = tuple(names) or _services(environment)
+    if builder.source() is None:
+        return [_base_step(builder), _later_step(builder, wanted, no_cache=no_cache)]
+    return [_build_step(builder, build, no_cache=no_cache) for build in _to_build(builder, wanted, no_cache=no_cache)]
+
+
+def _builder(environment: Environment) -> Builder | None:
+    """None: this runtime needs no images."""
+    runtime = environment.runtime
+    return Builder(runtime.settings, runtime.state, runtime.engine) if isinstance(runtime, Compose) else None
+
+
+def _services(environment: Environment) -> tuple[str, ...]:
+    return (*INFRA, *APP[environment.settings.environment])
+
+
+def _to_build(builder: Builder, names: Sequence[str], *, no_cache: bool) -> list[Build]:
+    wanted = builder.wanted(names)
+    missing = builder.missing(wanted)
+    if no_cache:
+        return [build for build in wanted if build.name in names or build in missing]
+    # The base alone is no reason: nothing that is to be built begins with it.
+    return missing if BASE in names or any(build.name != BASE for build in missing) else []
+
+
+def _build_step(builder: Builder, build: Build, *, no_cache: bool) -> Step:
+    how = process.shown(builder.command(build, no_cache=no_cache))
+    return Step(f"build the image {build.name}", how, partial(builder.build, build, no_cache=no_cache))
+
+
+def _base_step(builder: Builder) -> Step:
+    name = builder.settings.build.base_image
+    how = f"docker pull {name}; where no registry answers: images/base/bootstrap.sh"
+    return Step(f"get {name}, with which all images begin", how, builder.fetch_source)
+
+
+def _later_step(builder: Builder, names: Sequence[str], *, no_cache: bool) -> Step:
+    def build() -> None:
+        for each in _to_build(builder, names, no_cache=no_cache):
+            with ui.step(f"build the image {each.name}"):
+                builder.build(each, no_cache=no_cache)
+
+    how = "docker buildx build ... of each that isn't there; decided when its base is"
+    return Step(f"build the images {', '.join(names)}", how, build)

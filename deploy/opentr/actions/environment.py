@@ -1,0 +1,137 @@
+"""The environment that a command works on: its settings, its state, and the runtime that its services run in."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from typing import TYPE_CHECKING
+
+from opentr import credentials, settings, state, ui
+from opentr.errors import StateForeign, StateUnknown, VolumeVanished
+from opentr.runtimes.choose import choose
+from opentr.server import generations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from opentr.credentials import Credentials
+    from opentr.runtimes.base import Runtime
+    from opentr.settings import Settings
+    from opentr.state import State
+
+TITLES = {"compose": "Docker Compose", "embedded": "local processes"}
+DATABASE_RECORD = "database"
+DATABASE_VOLUME = "postgres-data"
+IMAGES_RECORD = "prepared"
+"""The state's record of the images that the services were last prepared with."""
+VARIABLES = "compose.env"
+_LOG_BYTES = 5_000_000
+
+
+@dataclass(frozen=True)
+class Environment:
+    """dev or prod."""
+
+    settings: Settings
+    state: State
+    runtime: Runtime
+
+    @property
+    def name(self) -> str:
+        """As one types it: dev or prod."""
+        return self.settings.environment
+
+
+@contextmanager
+def opened(name: str, *, command: str, changes: bool, runtime: str | None = None) -> Iterator[Environment]:
+    """The environment `dev` or `prod`, ready to be worked on; its first line says where it runs.
+
+    With `changes` nobody else changes it meanwhile, what is run is kept in the state's log, and a swap of generations
+    that was interrupted is finished first.
+
+    Raises SettingUnknown, SettingInvalid, StateUnwritable, EngineMissing, LockHeld, and StateForeign or StateUnknown if
+    the project's containers or data belong to another state.
+    """
+    chosen = settings.read(name)
+    place = state.opened(chosen)
+    environment = Environment(chosen, place, choose(chosen, place, runtime))
+    ui.note(first_line(environment))
+    refuse_foreign(environment)
+    if not changes:
+        yield environment
+        return
+    with place.locked(command), _logged(place.folder / "opentr.log", command):
+        generations.finish_interrupted(place, environment.runtime)
+        yield environment
+
+
+def first_line(environment: Environment) -> str:
+    """Where it runs and why there, as in: opentr-dev on Docker Compose (Docker 26.1.5 at /var/run/docker.sock)."""
+    runtime = environment.runtime
+    return f"{environment.settings.project} on {TITLES.get(runtime.name, runtime.name)} ({runtime.reason})"
+
+
+def refuse_foreign(environment: Environment) -> None:
+    """Raises StateForeign or StateUnknown if a container or a volume of this project carries another state's id."""
+    project, ours = environment.settings.project, environment.state
+    for owner in environment.runtime.owners():
+        if owner.state_id == ours.id:
+            continue
+        if owner.checkout == str(settings.CHECKOUT):
+            raise StateUnknown(project, ours.folder)
+        raise StateForeign(project, owner.checkout)
+
+
+def refuse_vanished(environment: Environment) -> None:
+    """Raises VolumeVanished if a database was made here once and its volume is gone."""
+    made = environment.state.read(DATABASE_RECORD)
+    if made and DATABASE_VOLUME not in environment.runtime.volumes():
+        raise VolumeVanished(environment.settings.project, environment.name, str(made.get("made_at", "")))
+
+
+def prepare(environment: Environment, images: Mapping[str, str] | None = None) -> Credentials:
+    """Everything before `up`: secrets, rendered configuration, the variables of the Compose file.
+
+    `images` are references by name (postgres, api, …); by default those of the checkout's code, built if need be.
+    """
+    from opentr.actions import build  # noqa: PLC0415 - only those who start something wait for it
+
+    references = build.images(environment) if images is None else images
+    secrets = credentials.ensure(environment.state)
+    environment.state.install(rendered(environment, secrets, references))
+    environment.state.write(IMAGES_RECORD, {"images": dict(references)})
+    return secrets
+
+
+def rendered(environment: Environment, secrets: Credentials, images: Mapping[str, str]) -> dict[str, str]:
+    """What `prepare` writes, by path below the state's folder."""
+    from opentr import render  # noqa: PLC0415 - likewise
+
+    files = render.files(environment.settings, secrets)
+    variables = render.compose_variables(environment.settings, environment.state, files, secrets, images)
+    return files | {VARIABLES: render.env_file(variables)}
+
+
+def prepared_images(environment: Environment) -> dict[str, str]:
+    """The images that the services were last prepared with; none if they never were."""
+    return dict((environment.state.read(IMAGES_RECORD) or {}).get("images", {}))
+
+
+@contextmanager
+def _logged(file: Path, command: str) -> Iterator[None]:
+    """Keep what is run, secrets left out."""
+    log = logging.getLogger("opentr")
+    handler = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        log.info("begin: %s", command)
+        yield
+        log.info("end: %s", command)
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,52 @@
+"""Programs inside an environment, on the user's own terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentr.server import psql as server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentr.actions.environment import Environment
+
+_SHELL = ("bash",)
+_PROMPT = "{name}%R%x%# "
+
+
+def shell(environment: Environment, service: str) -> int:
+    """A shell in a running service; returns its exit code. Raises ServiceNotRunning."""
+    return environment.runtime.attach_to(service, _SHELL)
+
+
+def execute(environment: Environment, service: str, command: Sequence[str]) -> int:
+    """Run a program in a running service; returns its exit code. Raises ServiceNotRunning."""
+    return environment.runtime.attach_to(service, command)
+
+
+def psql(environment: Environment, words: Sequence[str], *, write: bool) -> int:
+    """Run psql on the database, by the local socket; returns its exit code. Raises ServiceNotRunning."""
+    return environment.runtime.attach_to("postgres", psql_argv(environment.name, words, write=write))
+
+
+def psql_argv(name: str, words: Sequence[str], *, write: bool) -> list[str]:
+    """The command: as app_owner in dev and where it may write, else as app_ro, in read-only transactions."""
+    may_write = write or name == "dev"
+    options = "-c role=app_owner" if may_write else "-c role=app_ro -c default_transaction_read_only=on"
+    prompt = _PROMPT.format(name=f"{name} %/" if may_write else f"{name} %/ (read only)")
+    return [
+        "env",
+        f"PGOPTIONS={options}",
+        "PGAPPNAME=opentr psql",
+        "psql",
+        *("-U", "postgres", "-d", server.DATABASE),
+        *("-v", f"PROMPT1={prompt}", "-v", "HISTFILE=/tmp/.psql_history", "-P", "pager=off"),
+        *words,
+    ]
+
+
+def sample(environment: Environment, words: Sequence[str]) -> int:
+    """Add made-up users and recordings; returns the exit code. In dev nothing is asked."""
+    agreed = ["--yes"] if environment.name == "dev" and "--yes" not in words else []
+    return environment.runtime.attach_once("migrate", ["python", "-m", "app.db.sample", *agreed, *words])

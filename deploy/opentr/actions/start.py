@@ -1,0 +1,194 @@
+"""Start an environment, or take on what has changed in one that runs.
+
+In dev the images and the configuration are the checkout's. In prod they are those of the release that runs here: the
+first start records one, and from then on only deploy and rollback change it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from opentr import credentials, ui
+from opentr.actions import build, database
+from opentr.actions import environment as environments
+from opentr.actions.restart import POSTGRES, behind_pause, write_step
+from opentr.actions.steps import Step
+from opentr.errors import DatabaseVanished
+from opentr.runtimes.base import INFRA
+from opentr.server import generations, psql
+from opentr.settings import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentr.actions.database import Source
+    from opentr.actions.environment import Environment
+
+RELEASE_RECORD = "release"
+"""The state's record of the release that runs in prod: version, images, when."""
+RELEASE_FILE = "docker-compose.yml"
+STARTED_RECORD = "started"
+"""The state's record of the services that are meant to run."""
+_SOURCES: dict[str, Source] = {"dev": "sql", "prod": "migrations"}
+
+
+def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
+    """Start these services; none if all of them are up as they should be. Raises VolumeVanished."""
+    environments.refuse_vanished(environment)
+    if environment.name == "prod" and environment.state.read(RELEASE_RECORD):
+        return _released(environment, services)
+    return _of_checkout(environment, services)
+
+
+def apply_steps(environment: Environment) -> list[Step]:
+    """Take on settings and secrets as they are now, with the images that are in use; none if nothing has changed."""
+    files = _rendered(environment, environments.prepared_images(environment))
+    running = [each.service for each in environment.runtime.services() if each.state == "running"]
+    if not _changed(environment, files) and not _changed_roles(environment):
+        return []
+    return [write_step(environment), *_start(environment, running, files)]
+
+
+def differing(environment: Environment) -> list[str]:
+    """The files that settings and secrets would now give another content than the services have."""
+    return _changed(environment, _rendered(environment, environments.prepared_images(environment)))
+
+
+def _of_checkout(environment: Environment, services: Sequence[str]) -> list[Step]:
+    files = _rendered(environment, build.current(environment))
+    changed = _changed(environment, files)
+    if not changed and _is_up(environment, services):
+        return []
+    write = [Step("write the configuration", "\n".join(changed), lambda: _prepare(environment))] if changed else []
+    release = [_record_step(environment)] if environment.name == "prod" else []
+    return [*build.steps(environment), *write, *_start(environment, services, files), *release]
+
+
+def _released(environment: Environment, services: Sequence[str]) -> list[Step]:
+    if changed := differing(environment):
+        ui.note(f"not in use yet: changes in {', '.join(changed)}; ./opentr.sh config apply prod takes them on")
+    return [] if _is_up(environment, services) else _start(environment, services, {})
+
+
+def _start(environment: Environment, services: Sequence[str], files: Mapping[str, str]) -> list[Step]:
+    """Data services, passwords, the database, the app. Postgres goes first and alone where it isn't as it should be."""
+    infra = [name for name in services if name in INFRA]
+    app = [name for name in services if name not in INFRA]
+    roles = _changed_roles(environment)
+    result = []
+    if alone := POSTGRES in infra and bool(roles or _postgres_changes(environment, files)):
+        result.append(_postgres_step(environment))
+    if alone and roles:
+        result.append(_passwords_step(environment, roles))
+    if others := [name for name in infra if not (alone and name == POSTGRES)]:
+        result.append(_up_step(environment, others, services))
+    if infra:
+        result.append(_database_step(environment))
+    if app:
+        result.append(_up_step(environment, app, services))
+    return result
+
+
+def _up_step(environment: Environment, services: Sequence[str], meant: Sequence[str]) -> Step:
+    def up() -> None:
+        _remember(environment, meant)
+        environment.runtime.up(services)
+
+    return Step(f"start {', '.join(services)}", f"docker compose up --detach {' '.join(services)}", up)
+
+
+def _postgres_step(environment: Environment) -> Step:
+    how = "PAUSE opentranscribe, if it runs\ndocker compose up --detach postgres\nRESUME opentranscribe"
+    up = partial(environment.runtime.up, [POSTGRES])
+    return Step("start postgres", how, partial(behind_pause, environment, up))
+
+
+def _passwords_step(environment: Environment, roles: Sequence[str]) -> Step:
+    def give() -> None:
+        secrets = credentials.ensure(environment.state)
+        psql.execute(environment.runtime, credentials.statements(secrets, roles), psql.MAINTENANCE)
+        credentials.applied(environment.state, secrets)
+
+    how = "\n".join(f"ALTER ROLE {role} PASSWORD ..." for role in roles)
+    return Step("give the database's roles their passwords", how, give)
+
+
+def _database_step(environment: Environment) -> Step:
+    """Make the database where there never was one. What an earlier swap left half-done is finished first."""
+    made = environment.state.read(database.RECORD)
+
+    def see() -> None:
+        generations.finish_interrupted(environment.state, environment.runtime)
+        there = generations.LIVE in generations.databases(environment.runtime)
+        if there and generations.has_tables(environment.runtime):
+            return
+        if made and environment.name == "prod":
+            raise DatabaseVanished(environment.settings.project, str(made.get("made_at", "")))
+        database.make_database(environment, _SOURCES[environment.name])
+
+    what = "look at the database" if made else "make the database"
+    return Step(what, f"if it is empty: make it from {database.TITLES[_SOURCES[environment.name]]}", see)
+
+
+def _record_step(environment: Environment) -> Step:
+    def record() -> None:
+        images = environments.prepared_images(environment)
+        compose = CHECKOUT / "docker-compose.prod.yml"
+        version = (CHECKOUT / "VERSION").read_text(encoding="utf-8").strip()
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        files = _rendered(environment, images) | {RELEASE_FILE: compose.read_text(encoding="utf-8")}
+        environment.state.install(files)
+        environment.state.write(RELEASE_RECORD, {"version": version, "images": images, "made_at": made_at})
+
+    return Step("record the release", f"{RELEASE_RECORD}.json and {RELEASE_FILE} in {environment.state.folder}", record)
+
+
+def _remember(environment: Environment, services: Sequence[str]) -> None:
+    meant = meant_to_run(environment)
+    environment.state.write(STARTED_RECORD, {"services": sorted({*meant, *services})})
+
+
+def meant_to_run(environment: Environment) -> list[str]:
+    """The services that were started and not forgotten since; none if nothing ever was."""
+    return list((environment.state.read(STARTED_RECORD) or {}).get("services", []))
+
+
+def _prepare(environment: Environment) -> None:
+    environments.prepare(environment)
+
+
+def _is_up(environment: Environment, services: Sequence[str]) -> bool:
+    """Whether each of these services is healthy, with the image it should have, and knows its password."""
+    images = environments.prepared_images(environment)
+    there = {each.service: each for each in environment.runtime.services()}
+    return not _changed_roles(environment) and all(
+        there[name].healthy and there[name].image == images.get(name) for name in services
+    )
+
+
+def _rendered(environment: Environment, images: Mapping[str, str]) -> dict[str, str]:
+    return environments.rendered(environment, credentials.ensure(environment.state), images)
+
+
+def _changed(environment: Environment, files: Mapping[str, str]) -> list[str]:
+    """The files that aren't in the state as they are here."""
+    folder = environment.state.folder
+    return [
+        name
+        for name, text in sorted(files.items())
+        if not (folder / name).is_file() or (folder / name).read_text(encoding="utf-8") != text
+    ]
+
+
+def _changed_roles(environment: Environment) -> list[str]:
+    return credentials.changed_roles(environment.state, credentials.ensure(environment.state))
+
+
+def _postgres_changes(environment: Environment, files: Mapping[str, str]) -> bool:
+    """Whether `up` would make Postgres's container anew: a variable of its own is another one."""
+    variables = environment.state.folder / environments.VARIABLES
+    before = set(variables.read_text(encoding="utf-8").splitlines()) if variables.is_file() else set()
+    now = set(files.get(environments.VARIABLES, "").splitlines())
+    return any("POSTGRES_" in line.split("=")[0] or "IMAGE_POSTGRES" in line for line in now - before)

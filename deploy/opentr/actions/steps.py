@@ -1,0 +1,60 @@
+"""An action's steps: what --plan prints and running executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentr import ui
+from opentr.errors import OpentrError, UndoFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that an action does."""
+
+    what: str
+    """in the user's words: create the database from its template"""
+    how: str
+    """the command or the SQL, as one would type it, without secrets"""
+    do: Callable[[], None]
+    undo: Callable[[], None] | None = None
+    """called, newest first, if a later step fails; None: nothing to take back"""
+
+
+def run(steps: Sequence[Step]) -> None:
+    """Run the steps in their order. If one fails, or Ctrl-C comes, those before it are undone and the error goes on.
+
+    Raises UndoFailed if one of them can't be undone; the others are, all the same.
+    """
+    done: list[Step] = []
+    try:
+        for step in steps:
+            with ui.step(step.what):
+                step.do()
+            done.append(step)
+    except BaseException as error:
+        _undo(done, error)
+        raise
+
+
+def _undo(done: Sequence[Step], cause: BaseException) -> None:
+    left = []
+    for step in reversed(done):
+        if step.undo:
+            try:
+                with ui.step(f"undo: {step.what}"):
+                    step.undo()
+            except OpentrError as failure:
+                left.append((step.what, failure.what))
+    if left:
+        raise UndoFailed(_words(cause), left) from cause
+
+
+def _words(cause: BaseException) -> str:
+    if isinstance(cause, OpentrError):
+        return cause.what
+    return "interrupted" if isinstance(cause, KeyboardInterrupt | SystemExit) else f"{type(cause).__name__}: {cause}"

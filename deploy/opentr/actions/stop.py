@@ -1,0 +1,25 @@
+"""Stop services; data and containers stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentr.actions.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentr.actions.environment import Environment
+
+_AT_WORK = frozenset({"running", "restarting", "paused"})
+
+
+def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
+    """Stop these services, by default all; none if they are stopped already."""
+    at_work = [each.service for each in environment.runtime.services() if each.state in _AT_WORK]
+    wanted = [name for name in at_work if not services or name in services]
+    if not wanted:
+        return []
+    names = ", ".join(wanted)
+    how = f"docker compose stop {' '.join(wanted)}"
+    return [Step(f"stop {names}", how, lambda: environment.runtime.stop(wanted))]

@@ -1,0 +1,133 @@
+"""start, stop, restart, and their older names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from opentr.cli import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentr.actions.environment import Environment
+    from opentr.actions.steps import Step
+
+_BACKEND = ("api", "worker")
+
+
+@click.command(epilog="Example: ./opentr.sh start dev --profile infra")
+@words.environment
+@click.option("--profile", type=click.Choice(("infra", "app")), default="app", help="infra: the data services alone.")
+@words.plan
+@words.as_json
+@words.runtime
+def start(*, environment: str, profile: str, plan: bool, as_json: bool, runtime: str | None) -> None:
+    """Start an environment, or take on what has changed.
+
+    Builds images whose sources have changed, makes the database if there is none, and waits until every service is
+    healthy. What is up as it should be is left alone. The first `start prod` makes this checkout the release; from then
+    on only deploy changes it.
+    """
+    from opentr.actions import addresses, services
+    from opentr.actions import start as action
+    from opentr.cli import terminal
+
+    chosen = services.profile(environment, profile)
+    found = _change("start", environment, lambda found: action.steps(found, chosen), plan=plan, runtime=runtime)
+    if as_json and not plan:
+        terminal.print_json(addresses.data(found))
+    elif not plan:
+        click.echo("\n".join(addresses.lines(found)))
+
+
+@click.command(epilog="Examples: ./opentr.sh stop, ./opentr.sh stop prod, ./opentr.sh stop dev worker")
+@words.services
+@words.plan
+@words.runtime
+def stop(*, words_: tuple[str, ...], plan: bool, runtime: str | None) -> None:
+    """Stop an environment, or single services. Data stays, and start goes on with it."""
+    from opentr.actions import stop as action
+
+    environment, chosen = _services(words_)
+    _change("stop", environment, lambda found: action.steps(found, chosen), plan=plan, runtime=runtime)
+
+
+@click.command(epilog="Examples: ./opentr.sh restart, ./opentr.sh restart prod postgres")
+@words.services
+@words.plan
+@words.runtime
+def restart(*, words_: tuple[str, ...], plan: bool, runtime: str | None) -> None:
+    """Restart an environment, or single services.
+
+    Postgres is restarted while the pool holds its clients: they wait for a moment and see no error. In dev, changed
+    settings are taken on.
+    """
+    from opentr.actions import restart as action
+
+    environment, chosen = _services(words_)
+    _change("restart", environment, lambda found: action.steps(found, chosen), plan=plan, runtime=runtime)
+
+
+@click.command("restart-all")
+@words.environment
+@words.plan
+@words.runtime
+def restart_all(*, environment: str, plan: bool, runtime: str | None) -> None:
+    """Restart every service: `restart` by its older name."""
+    from opentr.actions import restart as action
+
+    _change("restart-all", environment, lambda found: action.steps(found, ()), plan=plan, runtime=runtime)
+
+
+@click.command("restart-backend")
+@words.environment
+@words.plan
+@words.runtime
+def restart_backend(*, environment: str, plan: bool, runtime: str | None) -> None:
+    """Restart the API and the workers."""
+    from opentr.actions import restart as action
+
+    _change("restart-backend", environment, lambda found: action.steps(found, _BACKEND), plan=plan, runtime=runtime)
+
+
+@click.command("rebuild-backend")
+@words.environment
+@words.plan
+@words.runtime
+def rebuild_backend(*, environment: str, plan: bool, runtime: str | None) -> None:
+    """Build API and workers anew and put them in place.
+
+    In prod, deploy does that.
+    """
+    from opentr.actions import rebuild as action
+
+    _change("rebuild-backend", environment, lambda found: action.steps(found, _BACKEND), plan=plan, runtime=runtime)
+
+
+def _services(words_: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    from opentr.actions import services
+
+    environment, rest = words.split_environment(words_)
+    return environment, services.named(environment, rest)
+
+
+def _change(
+    verb: str, name: str, steps: Callable[[Environment], list[Step]], *, plan: bool, runtime: str | None
+) -> Environment:
+    """Run the steps that are found to be needed, or print them."""
+    from opentr import ui
+    from opentr.actions.environment import opened
+    from opentr.actions.steps import run
+    from opentr.cli import terminal
+
+    with opened(name, command=f"./opentr.sh {verb} {name}", changes=not plan, runtime=runtime) as found:
+        needed = steps(found)
+        if plan:
+            terminal.print_plan(needed)
+        else:
+            run(needed)
+            if not needed:
+                ui.note("nothing to do: everything is as it should be")
+    return found

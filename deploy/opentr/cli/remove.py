@@ -1,0 +1,91 @@
+"""`clean`, `remove` and `purge`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from opentr.cli import words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentr.actions.steps import Step
+
+
+@click.command()
+@words.environment
+@words.plan
+@words.yes
+@words.runtime
+def clean(*, environment: str, plan: bool, yes: bool, runtime: str | None) -> None:
+    """Remove what nothing needs any more: old images and templates, leftovers of killed commands, logs of builds."""
+    from opentr.actions import remove as action
+    from opentr.actions.environment import opened
+    from opentr.cli import terminal
+
+    with opened(environment, command=f"clean {environment}", changes=not plan, runtime=runtime) as found:
+        steps = action.clean_steps(found)
+        if not plan and steps:
+            _tell(steps)
+            terminal.confirmed(yes=yes, deed="remove these")
+        _run(steps, plan=plan)
+
+
+@click.command()
+@words.named_environment
+@words.plan
+@words.confirm
+@words.yes
+@words.runtime
+def remove(*, environment: str, plan: bool, confirm: str | None, yes: bool, runtime: str | None) -> None:
+    """Remove containers and networks. Data, images and secrets stay: `start` brings it all back."""
+    from opentr.actions import remove as action
+    from opentr.actions.environment import opened
+    from opentr.cli import terminal
+
+    with opened(environment, command=f"remove {environment}", changes=not plan, runtime=runtime) as found:
+        steps = action.remove_steps(found)
+        if not plan and steps:
+            _tell(steps)
+            if environment == "dev":
+                terminal.confirmed(yes=yes, deed="remove these; data, images and secrets stay")
+            else:
+                terminal.confirmed_name(environment, given=confirm, deed="remove these; data, images and secrets stay")
+        _run(steps, plan=plan)
+
+
+@click.command()
+@words.named_environment
+@words.plan
+@words.confirm
+@words.runtime
+def purge(*, environment: str, plan: bool, confirm: str | None, runtime: str | None) -> None:
+    """Remove everything for good: containers, networks, all data, images, secrets and dumps."""
+    from opentr.actions import remove as action
+    from opentr.actions.environment import opened
+    from opentr.cli import terminal
+
+    with opened(environment, command=f"purge {environment}", changes=not plan, runtime=runtime) as found:
+        steps = action.purge_steps(found)
+        if not plan:
+            _tell(steps)
+            terminal.confirmed_name(environment, given=confirm, deed="remove all of these, for good")
+        _run(steps, plan=plan)
+
+
+def _tell(steps: Sequence[Step]) -> None:
+    click.echo("\n".join(step.what for step in steps), err=True)
+
+
+def _run(steps: Sequence[Step], *, plan: bool) -> None:
+    from opentr.actions import steps as running
+    from opentr.cli import terminal
+
+    if plan:
+        terminal.print_plan(steps)
+        return
+    running.run(steps)
+    if not steps:
+        click.echo("There is nothing to remove.")

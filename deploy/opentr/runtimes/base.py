@@ -1,0 +1,158 @@
+"""What a runtime is: how the services of one environment run, and how to reach into them.
+
+At the level of the environment, so that a later runtime (Swarm) can be another class of the same shape. One contract
+test suite runs against every runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+INFRA = ("postgres", "pgbouncer", "redis")
+APP = {"dev": ("api", "worker"), "prod": ("api", "worker", "proxy")}
+"""The services that an environment keeps running, by profile, in the order of their start."""
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """What is true of one service now."""
+
+    service: str
+    state: str
+    """running, restarting, exited, created, paused, or missing"""
+    health: str | None = None
+    """healthy, unhealthy, starting; None where nothing is running"""
+    image: str | None = None
+    version: str | None = None
+    """the release of the image"""
+    since: datetime | None = None
+    """when it was started, in UTC"""
+    restarts: int = 0
+    exit_code: int | None = None
+    addresses: tuple[str, ...] = ()
+    """host:port, as reached from this machine"""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it does its work."""
+        return self.state == "running" and self.health == "healthy"
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line that a service wrote."""
+
+    service: str
+    time: datetime
+    """when the engine received it, in UTC"""
+    text: str
+    """without its line break"""
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """Which lines are wanted."""
+
+    services: tuple[str, ...] = ()
+    """none: all"""
+    since: datetime | None = None
+    tail: int | None = None
+    """the newest so many lines of each service; None: all"""
+    follow: bool = False
+    """go on with what comes, also when a service is restarted or made anew"""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """To whom containers and volumes belong: a state, and the checkout that it serves. Empty: they don't say."""
+
+    state_id: str
+    checkout: str
+
+
+class Runtime(Protocol):
+    """The services of one environment. Every method asks what is true now; nothing is remembered.
+
+    Services are named as in the Compose files: postgres, pgbouncer, redis, api, worker, proxy, migrate.
+    """
+
+    @property
+    def name(self) -> str:
+        """compose, embedded."""
+
+    @property
+    def reason(self) -> str:
+        """Why this one was chosen, in words: Docker 26.1.5 at /var/run/docker.sock."""
+
+    def up(self, services: Sequence[str] = ()) -> None:
+        """Make or start these services (default: those of the chosen profiles) and wait until each is healthy.
+
+        What is up already and unchanged is left alone; what has changed (image, settings, rendered files) is replaced.
+        Raises ServiceUnhealthy with the last lines of its log, PortTaken, DiskFull, ProcessFailed.
+        """
+
+    def stop(self, services: Sequence[str] = ()) -> None:
+        """Stop these services, all by default, each with its own signal and grace period; nothing is removed."""
+
+    def restart(self, services: Sequence[str]) -> None:
+        """Stop and start these services and wait until each is healthy. Raises as `up`."""
+
+    def down(self, *, volumes: bool = False) -> None:
+        """Remove the environment's containers and networks; with `volumes` its data too."""
+
+    def owners(self) -> list[Owner]:
+        """Whose containers and volumes carry this environment's name: ours alone, or there is another clone."""
+
+    def volumes(self) -> tuple[str, ...]:
+        """The names, as in the Compose files, of the volumes that exist, sorted."""
+
+    def services(self) -> list[ServiceState]:
+        """The state of each service that this environment defines, in a fixed order, missing ones too."""
+
+    def logs(self, query: LogQuery) -> Iterator[LogLine]:
+        """The lines of the services, oldest first, all services merged by time."""
+
+    def address(self, service: str, port: int) -> str | None:
+        """`host:port` at which this machine reaches a port of a service; None if it isn't published or not running."""
+
+    def run_in(self, service: str, argv: Sequence[str], *, stdin: str = "", deadline: float | None = None) -> str:
+        """Run a program in a running service; return its stdout.
+
+        After `deadline` seconds we stop waiting for it; it sees the end of its stdin, and may run on. Raises
+        ServiceNotRunning, ProcessFailed, ProcessTimedOut.
+        """
+
+    def stream(
+        self, service: str, argv: Sequence[str], *, source: IO[bytes] | None = None, target: IO[bytes] | None = None
+    ) -> None:
+        """Run a program in a running service with its stdin from one open file and its stdout into another.
+
+        Raises ServiceNotRunning, ProcessFailed.
+        """
+
+    def attach_to(self, service: str, argv: Sequence[str]) -> int:
+        """Run a program in a running service on our own terminal; return its exit code. Raises ServiceNotRunning."""
+
+    def held(self, service: str, argv: Sequence[str]) -> AbstractContextManager[str]:
+        """Run a program in a running service for as long as the block lasts; gives the first line that it writes.
+
+        Its standard input stays open meanwhile and is closed at the end, also when we are killed: so it knows. Leaving
+        the block waits for its end. Raises ServiceNotRunning, ProcessFailed.
+        """
+
+    def run_once(
+        self, service: str, argv: Sequence[str], *, stdin: str = "", environment: Mapping[str, str] | None = None
+    ) -> str:
+        """Run a program in a new container of this service, with its network and secrets, remove the container; stdout.
+
+        `environment` is added to the service's own, and is no place for secrets. Raises ProcessFailed.
+        """
+
+    def attach_once(self, service: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> int:
+        """As `run_once`, on our own terminal; returns the exit code."""

@@ -1,0 +1,194 @@
+"""Generations of an environment's data: the live one, and the one before, which a swap brings back.
+
+A generation is a database, a Redis database and a folder of media files. Each of the three has two places: one that the
+app uses, and one beside. A swap exchanges them, first the databases, in one transaction: that decides. Then the others
+follow. What is to become live is named by a token of its own in all three places, and the token is written down before
+anything is done, so that a swap that was cut short anywhere is finished, or taken back, by the next command.
+"""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentr import ui
+from opentr.errors import NoGenerationBefore, OpentrError
+from opentr.server import broker, media, pool, psql, sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentr.runtimes.base import Runtime
+    from opentr.state import State
+
+LIVE = psql.DATABASE
+PREVIOUS = f"{LIVE}_previous"
+NEXT = f"{LIVE}_next"
+RECORD = "swap"
+"""The state's record of a swap that is going on: its token, and the database that is to become the live one."""
+SWAPPER = "opentr_swap"
+"""The application name of the session that swaps."""
+_TOKEN_BYTES = 8
+_HAS_TABLES = (
+    "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r') AS found"
+)
+_DATABASES = """
+SELECT datname AS name, shobj_description(oid, 'pg_database') AS comment, pg_database_size(oid) AS size FROM pg_database
+"""
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of ours."""
+
+    name: str
+    comment: str
+    size_bytes: int
+
+
+def databases(runtime: Runtime) -> dict[str, Database]:
+    """All databases of this server, by name. Raises ServiceNotRunning, ProcessFailed."""
+    rows = psql.query(runtime, _DATABASES, psql.MAINTENANCE)
+    return {row["name"]: Database(row["name"], row["comment"], int(row["size"])) for row in rows}
+
+
+def has_tables(runtime: Runtime, database: str = LIVE) -> bool:
+    """Whether somebody has made tables in it."""
+    return psql.query(runtime, _HAS_TABLES, database)[0]["found"] == "t"
+
+
+@contextmanager
+def guarded(state: State, runtime: Runtime) -> Iterator[None]:
+    """If the block fails, or Ctrl-C comes, the swap that was begun is finished or taken back first."""
+    try:
+        yield
+    except BaseException:
+        try:
+            finish_interrupted(state, runtime)
+        except OpentrError as failure:
+            ui.note(f"{failure.what}; the next command puts it right")
+        raise
+
+
+def begin(state: State, incoming: str) -> str:
+    """Write down that `incoming` is to become live, and return the token that names it."""
+    token = secrets.token_hex(_TOKEN_BYTES)
+    state.write(RECORD, {"token": token, "incoming": incoming})
+    return token
+
+
+def offer(state: State, runtime: Runtime, token: str, incoming: str) -> None:
+    """Name what is to become live by the token, in all three places.
+
+    If it is the next generation, the one before goes now, since the next one is complete and takes its place.
+    """
+    fresh = incoming == NEXT
+    drop = f"DROP DATABASE IF EXISTS {PREVIOUS} WITH (FORCE);" if fresh else ""
+    name = f"COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};"
+    psql.execute(runtime, f"{name}\n{drop}", psql.MAINTENANCE)
+    together(
+        lambda: broker.prepare(state, runtime, token, fresh=fresh),
+        lambda: media.prepare(runtime, token, fresh=fresh),
+    )
+
+
+def replace_empty() -> str:
+    """The SQL that puts the next database in the place of the live one, which is empty."""
+    return f"DROP DATABASE {LIVE} WITH (FORCE);\nALTER DATABASE {NEXT} RENAME TO {LIVE};"
+
+
+def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
+    """Make the generation that was begun the live one, and the live one the one before; the pool is paused meanwhile.
+
+    Raises PoolNotPaused, ProcessFailed, BrokerRefused.
+    """
+    token, incoming = _record(state)
+    with pool.paused(runtime, deadline_seconds):
+        psql.execute(runtime, _exchange(incoming), psql.MAINTENANCE, application=SWAPPER)
+        _swap_rest(state, runtime, token)
+    state.remove(RECORD)
+
+
+def require_previous(runtime: Runtime) -> Database:
+    """The generation before. Raises NoGenerationBefore if there is none."""
+    found = databases(runtime).get(PREVIOUS)
+    if found is None or not has_tables(runtime, PREVIOUS):
+        raise NoGenerationBefore
+    return found
+
+
+def finish_interrupted(state: State, runtime: Runtime) -> None:
+    """Finish the swap that an earlier command began and didn't end, or take it back if it hadn't come to the databases.
+
+    Does nothing if there is none, or while Postgres, Redis or the pool don't run: then it is left for a later command.
+    """
+    if state.read(RECORD) is None or not _reachable(runtime):
+        return
+    token, incoming = _record(state)
+    # What the earlier command started in the container may still be at work.
+    _end_sessions(runtime, f"application_name = '{SWAPPER}'")
+    there = databases(runtime)
+    if LIVE in there and there[LIVE].comment == _comment(token):
+        with ui.step("finish the swap that was cut short"):
+            _swap_rest(state, runtime, token)
+    else:
+        with ui.step("take back what was cut short"):
+            psql.execute(runtime, _take_back(incoming, there), psql.MAINTENANCE)
+    pool.resume(runtime)
+    state.remove(RECORD)
+
+
+def together(*calls: Callable[[], None]) -> None:
+    """Make these calls at the same time; when all have ended, raise the first one's error, if one failed."""
+    with ThreadPoolExecutor(len(calls)) as threads:
+        ends = [threads.submit(call) for call in calls]
+    for end in ends:
+        end.result()
+
+
+def _record(state: State) -> tuple[str, str]:
+    record = state.read(RECORD)
+    assert record is not None  # noqa: S101 - `begin` comes before
+    return record["token"], record["incoming"]
+
+
+def _comment(token: str) -> str:
+    return f"generation {token}"
+
+
+def _reachable(runtime: Runtime) -> bool:
+    running = {service.service for service in runtime.services() if service.state == "running"}
+    return {"postgres", "pgbouncer", "redis"} <= running
+
+
+def _swap_rest(state: State, runtime: Runtime, token: str) -> None:
+    together(lambda: broker.swap(state, runtime, token), lambda: media.swap(runtime, token))
+
+
+def _end_sessions(runtime: Runtime, condition: str) -> None:
+    sql = f"SELECT {sessions.ending()} FROM pg_stat_activity WHERE {condition} AND pid <> pg_backend_pid()"
+    psql.execute(runtime, sql, psql.MAINTENANCE)
+
+
+def _exchange(incoming: str) -> str:
+    """The SQL of a swap: nobody may connect, sessions end, and in one transaction the databases change their names."""
+    leaving = NEXT if incoming == PREVIOUS else PREVIOUS
+    return f"""
+ALTER DATABASE {LIVE} ALLOW_CONNECTIONS false;
+SELECT {sessions.ending()} FROM pg_stat_activity WHERE datname IN ('{LIVE}', '{incoming}');
+BEGIN;
+ALTER DATABASE {LIVE} RENAME TO {leaving};
+ALTER DATABASE {incoming} RENAME TO {LIVE};
+{f"ALTER DATABASE {leaving} RENAME TO {PREVIOUS};" if leaving == NEXT else ""}
+ALTER DATABASE {PREVIOUS} ALLOW_CONNECTIONS true;
+COMMIT;
+"""
+
+
+def _take_back(incoming: str, there: dict[str, Database]) -> str:
+    allow = f"ALTER DATABASE {LIVE} ALLOW_CONNECTIONS true;" if LIVE in there else ""
+    drop = f"DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);" if incoming == NEXT else ""
+    return allow + drop

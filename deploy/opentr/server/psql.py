@@ -1,0 +1,39 @@
+"""SQL on the environment's Postgres, by psql in its own container: the local way of a superuser (design §4)."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opentr.runtimes.base import Runtime
+
+DATABASE = "opentranscribe"
+MAINTENANCE = "postgres"
+"""The database to be connected to while ours is renamed, made or dropped."""
+APPLICATION = "opentr"
+"""How the server's views name our sessions."""
+
+
+def argv(database: str = DATABASE, *options: str, application: str = APPLICATION) -> list[str]:
+    """The psql command: no start-up file, ends at the first error."""
+    words = f"dbname={database} application_name={application}"
+    return ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", words, *options]
+
+
+def execute(runtime: Runtime, sql: str, database: str = DATABASE, *, application: str = APPLICATION) -> None:
+    """Run statements, each in its own transaction unless they say BEGIN. Raises ProcessFailed."""
+    runtime.run_in("postgres", argv(database, "-f", "-", application=application), stdin=sql)
+
+
+def query(runtime: Runtime, sql: str, database: str = DATABASE) -> list[dict[str, str]]:
+    """Run one statement and return its rows, each value as text (NULL as the empty one). Raises ProcessFailed."""
+    answer = runtime.run_in("postgres", argv(database, "--csv", "-f", "-"), stdin=sql)
+    return list(csv.DictReader(io.StringIO(answer)))
+
+
+def literal(text: str) -> str:
+    """The text as an SQL string."""
+    quoted = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{quoted}'"

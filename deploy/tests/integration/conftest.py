@@ -1,0 +1,47 @@
+"""Runtimes on real engines, each with a project of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from opentr import settings, state
+from opentr.actions.environment import Environment, prepare
+from opentr.runtimes.choose import choose
+from tests.stacks import Stack, mark, reachable_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentr.containers import Engine
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark(items, Path(__file__).parent)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The engine; without one the test is skipped, or fails in CI."""
+    return reachable_engine()
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A project of this module."""
+    made = Stack(engine, tmp_path_factory.mktemp("state"))
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="module", params=["compose"])
+def environment(stack: Stack, request: pytest.FixtureRequest) -> Environment:
+    """dev on the runtime under test, with images, secrets and configuration in place; nothing runs yet."""
+    chosen = settings.read("dev", stack.ours)
+    place = state.opened(chosen)
+    made = Environment(chosen, place, choose(chosen, place, request.param))
+    prepare(made)
+    return made

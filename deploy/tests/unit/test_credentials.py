@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from opentr import credentials, settings, state
+from opentr.errors import CredentialInvalid, ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from opentr.state import State
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> State:
+    return state.opened(settings.read("dev", {"OPENTR_ENV_FILE": "none", "OPENTR_STATE_DIR": str(tmp_path)}))
+
+
+def write(opened: State, name: str, text: str) -> Path:
+    file = opened.folder / "secrets" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def test_secrets_are_made_once_and_all_differ(opened: State):
+    first = credentials.ensure(opened)
+    assert first == credentials.ensure(opened)
+    assert len(set(first.values())) == len(credentials.NAMES) == 8
+    for name in credentials.NAMES:
+        assert (opened.folder / "secrets" / name).read_text() == first[name].reveal() + "\n"
+
+
+def test_the_admins_password_can_be_read_aloud(opened: State):
+    assert re.fullmatch(r"[a-km-zA-HJ-NP-Z2-9]{20}", credentials.ensure(opened)["admin_password"].reveal())
+
+
+def test_nothing_shows_a_secret_by_accident(opened: State):
+    made = credentials.ensure(opened)
+    shown = f"{made} {made!r} {made['jwt_secret']} {[made['jwt_secret']]}"
+    assert "[REDACTED]" in shown
+    assert not [text for text in made.values() if text in shown]
+
+
+def test_a_secret_that_was_removed_is_made_anew(opened: State):
+    first = credentials.ensure(opened)
+    (opened.folder / "secrets" / "redis_password").unlink()
+    second = credentials.ensure(opened)
+    assert [name for name in credentials.NAMES if first[name] != second[name]] == ["redis_password"]
+
+
+def test_a_user_may_write_a_secret_himself(opened: State):
+    file = write(opened, "app_rw_password", "correct horse \"battery' \\ $taple\r\n")
+    file.chmod(0o600)
+    assert credentials.ensure(opened).role_password("app_rw").reveal() == "correct horse \"battery' \\ $taple"
+    assert file.stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("app_rw_password", "", "it is empty"),
+        ("app_rw_password", "\n", "it is empty"),
+        ("app_rw_password", "longenough\nlongenough\n", "it has more than one line"),
+        ("app_rw_password", "pässwörtlein\n", "only letters, digits and signs of ASCII"),
+        ("app_rw_password", "tab\tin the middle", "only letters, digits and signs of ASCII"),
+        ("app_rw_password", "a space at its end \n", "no space at its ends"),
+        ("app_rw_password", "short", "it must have 12 to 512 characters, and has 5"),
+        ("jwt_secret", "x" * 31, "it must have 32 to 512 characters, and has 31"),
+        ("admin_password", "1234567", "it must have 8 to 512 characters, and has 7"),
+    ],
+)
+def test_what_cannot_be_a_secret_is_refused_without_showing_it(opened: State, name: str, text: str, reason: str):
+    file = write(opened, name, text)
+    with pytest.raises(CredentialInvalid) as caught:
+        credentials.ensure(opened)
+    assert caught.value.what.startswith(f"{file}: ")
+    assert reason in caught.value.what
+    assert caught.value.exit_code is ExitCode.BLOCKED
+    assert not text.strip() or text.strip() not in f"{caught.value.what} {caught.value.hint}"
+
+
+def test_bytes_that_are_no_text_are_refused(opened: State):
+    write(opened, "app_rw_password", "").write_bytes(b"\xff\xfe longenough")
+    with pytest.raises(CredentialInvalid, match="it isn't text"):
+        credentials.ensure(opened)
+
+
+def test_a_verifier_fits_its_password_alone(opened: State):
+    made = credentials.ensure(opened)
+    for role, verifier in made.verifiers().items():
+        rounds, salt, stored, server = re.fullmatch(  # type: ignore[union-attr]
+            r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)", verifier
+        ).groups()
+        password = made.role_password(role).reveal().encode()
+        salted = hashlib.pbkdf2_hmac("sha256", password, base64.b64decode(salt), int(rounds))
+        client = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+        assert base64.b64decode(stored) == client
+        assert base64.b64decode(server) == hmac.digest(salted, b"Server Key", "sha256")
+
+
+def test_a_password_that_was_changed_is_noticed(opened: State):
+    made = credentials.ensure(opened)
+    assert credentials.changed_roles(opened, made) == list(credentials.ROLES)
+    credentials.applied(opened, made)
+    assert credentials.changed_roles(opened, made) == []
+    write(opened, "app_ro_password", "").unlink()
+    assert credentials.changed_roles(opened, credentials.ensure(opened)) == ["app_ro"]
+
+
+def test_the_record_of_what_was_applied_tells_no_secret(opened: State):
+    made = credentials.ensure(opened)
+    credentials.applied(opened, made)
+    record = (opened.folder / "applied.json").read_text()
+    assert not [text for text in made.values() if text in record or hashlib.sha256(text.encode()).hexdigest() in record]
+
+
+def test_the_statements_hold_verifiers_and_no_password(opened: State):
+    made = credentials.ensure(opened)
+    sql = credentials.statements(made, ["app_rw", "pgb_auth"])
+    assert re.findall(r"ALTER ROLE (\w+) PASSWORD 'SCRAM-SHA-256\$", sql) == ["app_rw", "pgb_auth"]
+    assert not [text for text in made.values() if text in sql]

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Starts Postgres; the first time it makes the cluster: with the database, the roles and their passwords, without tables.
+# That happens in a folder beside PGDATA, which gets its name when all is done and on the disk: killed at any moment, the
+# next start begins anew, and a cluster that is there is never touched.
+set -euo pipefail
+umask 077
+volume=${PGDATA%/*} new=$PGDATA.new
+roles=(app_rw app_ro app_migrator app_monitor pgb_auth)
+
+fail() { # what happened, what to do
+    printf 'opentr: %s\n' "$@" >&2
+    exit 1
+}
+
+check_volume() {
+    local major there
+    [[ -w $volume ]] || fail "$volume belongs to uid $(stat -c %u "$volume"), and Postgres is uid $EUID here: it can't write there." \
+        "Give the volume to it (chown -R $EUID:$EUID), or start with an empty one."
+    [[ -e $PGDATA ]] || return 0
+    [[ -s $PGDATA/PG_VERSION ]] || fail "$PGDATA is there and holds no cluster (no PG_VERSION): it is left as it is." \
+        "Look at what it is; restore a backup, or start with an empty volume."
+    major=$(postgres --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/') there=$(<"$PGDATA/PG_VERSION")
+    [[ $there == "$major" ]] || fail "$PGDATA was made by PostgreSQL $there, and this is $major: it is left as it is." \
+        "Move it with a logical backup made by $there, or start the release that ran $there."
+}
+
+check_secrets() {
+    local role missing=()
+    for role in "${roles[@]}"; do [[ -s /run/secrets/${role}_password ]] || missing+=("${role}_password"); done
+    ((${#missing[@]} == 0)) || fail "These secrets are missing or empty in /run/secrets: ${missing[*]}" \
+        "Start with ./opentr.sh, which makes them."
+}
+
+# Passwords reach the server alone: not argv, not the environment, and it logs no statement, not even one that fails.
+set_passwords() {
+    local role
+    for role in "${roles[@]}"; do
+        printf '\\set password `cat /run/secrets/%s_password`\n' "$role"
+        printf "ALTER ROLE %s PASSWORD :'password';\n" "$role"
+    done
+}
+
+make_cluster() {
+    local socket server
+    socket=$(mktemp -d)
+    initdb --pgdata "$new" --username postgres --data-checksums --encoding=UTF8 --locale=C.UTF-8 --locale-provider=builtin \
+        --builtin-locale=C.UTF-8 --auth-local=peer --auth-host=scram-sha-256 --no-instructions
+    server="-c listen_addresses='' -c unix_socket_directories=$socket -c log_min_error_statement=panic"
+    pg_ctl --pgdata "$new" --wait --timeout 600 --options "$server" start
+    local psql=(psql -X -q -v ON_ERROR_STOP=1 -h "$socket" -U postgres)
+    "${psql[@]}" -d postgres -c 'CREATE DATABASE opentranscribe' -c 'CREATE EXTENSION pg_stat_statements'
+    "${psql[@]}" -d opentranscribe -f /usr/local/share/opentr/roles.sql
+    set_passwords | "${psql[@]}" -d postgres -f -
+    pg_ctl --pgdata "$new" --wait --timeout 600 --mode fast stop
+    rmdir "$socket"
+}
+
+check_volume
+# Process ids and shared memory, by which Postgres knows that another runs in its folder, mean nothing between containers:
+# this lock does. The server and all its processes inherit it.
+exec 9>"$volume/.lock"
+flock --timeout 10 9 || fail "Another container runs Postgres on this volume." "Stop that one first."
+if [[ ! -e $PGDATA ]]; then
+    check_secrets
+    rm -rf "$new"
+    make_cluster
+    sync --file-system "$new"
+    mv --no-target-directory "$new" "$PGDATA"
+    sync "$volume"
+fi
+exec postgres -D "$PGDATA" -c config_file=/etc/opentr/postgresql.conf
