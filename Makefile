@@ -19,8 +19,9 @@ format: venv ## let ruff rewrite what it can
 typecheck: venv ## mypy, strict
 	.venv/bin/mypy
 
-test: venv ## all tests, on real servers, in parallel; ARGS='-k name' picks some
+test: venv ## all tests, on real servers and containers, in parallel; ARGS='-k name' picks some
 	scripts/debian_servers.sh
+	scripts/docker_engine.sh
 	.venv/bin/pytest --numprocesses auto $(ARGS)
 
 bench: venv ## the figures of backend/app/db/README.md

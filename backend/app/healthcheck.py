@@ -30,6 +30,7 @@ def main(words: Sequence[str]) -> int:
         found, code = str(reason), 1
     except Exception as error:  # noqa: BLE001 - whatever it is, it isn't health
         found, code = f"{type(error).__name__}: {error}", 1
+    signal.alarm(0)
     sys.stdout.write(f"{' '.join(found.split())}\n")
     return code
 
@@ -73,7 +74,7 @@ def worker() -> str:
     node = f"celery@{socket.gethostname()}"
     with celery_app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
-        for _ in range(SECONDS - 1):  # what is sent before the worker listens is lost
+        for _ in range(SECONDS - 2):  # what is sent before the worker listens is lost
             if celery_app.control.inspect([node], timeout=1, connection=connection).ping():
                 return "the worker answers"
     raise Unhealthy(f"{node} doesn't answer")

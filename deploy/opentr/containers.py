@@ -206,11 +206,16 @@ class Engine:
 
     def remove_container(self, name: str, *, grace: int = 10) -> None:
         """Stop the container, with `grace` seconds before it is killed, and remove it; no error if there is none."""
-        from docker.errors import NotFound
+        from docker.errors import APIError, NotFound
 
         with self._words(), suppress(NotFound):
             self._client.stop(name, timeout=grace)
-            self._client.remove_container(name, force=True, v=True)
+            try:
+                self._client.remove_container(name, force=True, v=True)
+            except APIError as error:
+                if "already in progress" not in str(error.explanation):
+                    raise
+                self._client.wait(name, condition="removed")  # somebody else removes it: `docker compose run --rm`
 
     def volumes(self, project: str, *, sizes: bool = False) -> list[Volume]:
         """The project's volumes, sorted by name; with `sizes` the engine walks through the files of all volumes."""

@@ -154,7 +154,10 @@ def _digests(state: State, credentials: Credentials) -> dict[str, str]:
 
 def _one(state: State, name: str) -> Secret:
     place = f"secrets/{name}"
-    text = state.create(place, _MAKERS[name]() + "\n").removesuffix("\n").removesuffix("\r")
+    try:
+        text = state.create(place, _MAKERS[name]() + "\n").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise CredentialInvalid(state.folder / place, "it isn't text") from None
     if reason := _fault(text, _SHORTEST.get(name, _SHORT)):
         raise CredentialInvalid(state.folder / place, reason)
     return Secret(text)

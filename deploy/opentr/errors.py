@@ -11,13 +11,14 @@ one place, at the edge of `opentr.cli`. The exit codes of the whole project:
     OpentrError
     ├── ProgramMissing, ProcessFailed, ProcessKilled, ProcessTimedOut
     ├── EngineMissing, EngineTooOld, EngineRefused, ComposeMissing, ComposeTooOld, BuildxMissing, RuntimeRefused
-    ├── ServiceNotRunning, ServiceUnhealthy, PortTaken, DiskFull, ImageUnknown, BuildFailed
+    ├── ServiceNotRunning, ServiceUnhealthy, PortTaken, NetworksExhausted, DiskFull, ImageUnknown, BuildFailed
     ├── SettingUnknown, SettingInvalid
     ├── StateUnwritable
     ├── StateForeign, StateUnknown, VolumeVanished, DatabaseVanished
     ├── DeployNeeded, ConfirmationNeeded, ServiceUnknown, NothingRunning, UndoFailed
     ├── LogQueryInvalid, NothingLogged
-    └── PoolNotPaused, BrokerRefused, NoGenerationBefore, SchemaBroken, DatabaseNotEmpty, DumpFailed, PreviousUnsaved
+    └── PoolNotPaused, BrokerRefused, NoGenerationBefore, SchemaBroken, DatabaseNotEmpty, DumpFailed, NoRoom,
+        PreviousUnsaved
 """
 
 from __future__ import annotations
@@ -321,6 +322,19 @@ class PortTaken(OpentrError):
         self.port = port
 
 
+class NetworksExhausted(OpentrError):
+    """The engine has no addresses left for a further network."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the Docker engine has no addresses left for further networks",
+            "remove those that nobody uses (docker network prune), or give it more: default-address-pools in "
+            "/etc/docker/daemon.json",
+        )
+
+
 class DiskFull(OpentrError):
     """The engine has no room left; `folder` is where it keeps its data."""
 
@@ -464,7 +478,7 @@ class PoolNotPaused(OpentrError):
         who = "".join(f"\n    {session}" for session in sessions) or f" {said.strip()}"
         super().__init__(
             f"the pool could not be paused within {seconds:g} s, because of:{who}",
-            "wait for its end, or end it: ./opentr.sh psql, SELECT pg_terminate_backend(PID); then try again",
+            "wait for its end, or restart the service that holds it, as in: ./opentr.sh restart worker",
         )
         self.sessions = sessions
         self.pids = pids
@@ -520,6 +534,15 @@ class DumpFailed(OpentrError):
         )
 
 
+class NoRoom(OpentrError):
+    """There is less free space than something will need; nothing was done yet."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, what: str, where: str, needed: str, free: str) -> None:
+        super().__init__(f"{what} needs {needed} in {where}, and {free} are free", "make room there, then try again")
+
+
 class PreviousUnsaved(OpentrError):
     """The generation before was never dumped, and a reset would drop it."""
 
@@ -528,7 +551,7 @@ class PreviousUnsaved(OpentrError):
     def __init__(self, database: str) -> None:
         super().__init__(
             f"{database} holds data of which there is no dump, and this would drop it",
-            f"look at it, then drop it yourself: ./opentr.sh psql prod -d postgres -c 'DROP DATABASE {database}'",
+            f"look at it, then drop it: ./opentr.sh psql prod --write -d postgres -c 'DROP DATABASE {database}'",
         )
 
 

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -58,16 +59,12 @@ def run(
     if it ends with another code than 0, ProcessKilled if a signal ended it, ProcessTimedOut, and ProgramMissing if it
     can't be started.
     """
-    child = _started(argv, environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with child:
+    pipe = subprocess.PIPE
+    with _child(argv, environment, stdin=pipe, stdout=pipe, stderr=pipe) as child:
         try:
             said, complained = child.communicate(stdin, timeout=deadline)
         except subprocess.TimeoutExpired as error:
-            _end(child)
             raise ProcessTimedOut(shown(argv), error.timeout) from error
-        except BaseException:
-            _end(child)
-            raise
     _check(argv, child.returncode, complained)
     return said
 
@@ -78,13 +75,8 @@ def piped(argv: Sequence[str], *, source: IO[bytes] | None = None, target: IO[by
     Raises as `run`.
     """
     given, taken = source or subprocess.DEVNULL, target or subprocess.DEVNULL
-    child = _started(argv, None, stdin=given, stdout=taken, stderr=subprocess.PIPE)
-    with child:
-        try:
-            _, complained = child.communicate()
-        except BaseException:
-            _end(child)
-            raise
+    with _child(argv, None, stdin=given, stdout=taken, stderr=subprocess.PIPE) as child:
+        _, complained = child.communicate()
     _check(argv, child.returncode, complained)
 
 
@@ -110,14 +102,10 @@ def beside(argv: Sequence[str]) -> Iterator[Running]:
     Raises as `run`.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
-        child = _started(argv, None, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=complaints)
-        with child:
-            try:
-                yield Running(child)
-                child.wait()
-            except BaseException:
-                _end(child)
-                raise
+        none = subprocess.DEVNULL
+        with _child(argv, None, stdin=none, stdout=none, stderr=complaints) as child:
+            yield Running(child)
+            child.wait()
         complaints.seek(0)
         _check(argv, child.returncode, complaints.read())
 
@@ -131,15 +119,14 @@ def held(argv: Sequence[str]) -> Iterator[str]:
     within the block goes first.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
-        child = _started(argv, None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
-        with child:
+        with _child(argv, None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints) as child:
+            assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
             try:
-                assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
                 line = child.stdout.readline()
                 if line:
                     yield line.removesuffix("\n")
             finally:
-                _let_end(child)
+                child.communicate()  # closes its stdin, then waits
         complaints.seek(0)
         _check(argv, child.returncode, complaints.read())
         if not line:
@@ -156,16 +143,11 @@ def lines(
     has seen it), ProcessKilled, ProgramMissing.
     """
     given = stdin if stdin is not None else subprocess.DEVNULL
-    child = _started(argv, environment, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    with child:
-        try:
-            assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
-            yield (line.removesuffix("\n") for line in child.stdout)
-            code = child.wait()
-        except BaseException:
-            _end(child)
-            raise
-    _check(argv, code, "")
+    with _child(argv, environment, stdin=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+        assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
+        yield (line.removesuffix("\n") for line in child.stdout)
+        child.wait()
+    _check(argv, child.returncode, "")
 
 
 def attached(argv: Sequence[str]) -> int:
@@ -184,28 +166,60 @@ def attached(argv: Sequence[str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _started(
+@contextmanager
+def _child(
     argv: Sequence[str],
     environment: Mapping[str, str] | None,
     *,
     stdin: int | IO[bytes],
     stdout: int | IO[bytes],
     stderr: int | IO[str],
-) -> subprocess.Popen[str]:
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program; whatever error leaves the block ends it first, Ctrl-C included. Raises ProgramMissing."""
     _log.debug("%s", shown(argv))
+    child: subprocess.Popen[str] | None = None
     try:
-        return subprocess.Popen(
-            argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=_environment() | dict(environment or {}),
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
+        with _signals_wait():
+            child = subprocess.Popen(
+                argv,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=_environment() | dict(environment or {}),
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
+        with child:
+            yield child
     except OSError as error:
+        if child:
+            raise
         raise ProgramMissing(argv[0], error.strerror or str(error)) from error
+    finally:
+        if child:
+            _end(child)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Signals that would raise in the block raise at its end: a program is started and known, or it isn't started.
+
+    They aren't blocked, since the program would inherit that. Only the main thread ever sees one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    raising = [number for number in _PASSED_ON if callable(signal.getsignal(number))]
+    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in raising}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 def _environment() -> dict[str, str]:
@@ -213,11 +227,13 @@ def _environment() -> dict[str, str]:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """End the program and what it has started; kill them after the grace period, or at a second Ctrl-C."""
+    """End the program and what it has started, if it still runs; what stays after the grace period is killed."""
     try:
         _signal(child, signal.SIGTERM)
         child.wait(GRACE_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+    except subprocess.TimeoutExpired:
+        _log.debug("does not end within %s s", GRACE_SECONDS)
+    finally:
         _signal(child, signal.SIGKILL)
         child.wait()
 
@@ -225,15 +241,6 @@ def _end(child: subprocess.Popen[str]) -> None:
 def _signal(child: subprocess.Popen[str], number: signal.Signals) -> None:
     if child.poll() is None:
         os.killpg(child.pid, number)
-
-
-def _let_end(child: subprocess.Popen[str]) -> None:
-    """Close the program's stdin and wait for its end."""
-    try:
-        child.communicate()
-    except BaseException:
-        _end(child)
-        raise
 
 
 def _check(argv: Sequence[str], code: int | None, complaints: str) -> None:

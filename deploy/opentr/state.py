@@ -24,7 +24,7 @@ import tempfile
 import time
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -65,7 +65,7 @@ class State:
     folder: Path
     id: str
     """random; labels on containers and volumes carry it"""
-    key: str
+    key: str = field(repr=False)
     """random and secret; digests of secrets that others may see are made with it"""
     project: str
 

@@ -26,7 +26,7 @@ def state_dir(tmp_path: Path) -> Path:
 def environment(state_dir: Path) -> dict[str, str]:
     """Our environment without settings of the user's, and with this test's state."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("OPENTR_")}
-    return clean | {"OPENTR_STATE_DIR": str(state_dir)}
+    return clean | {"OPENTR_STATE_DIR": str(state_dir), "OPENTR_ENV_FILE": "none"}
 
 
 @pytest.fixture

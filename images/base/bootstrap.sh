@@ -11,7 +11,7 @@ fail() { # what happened, what to type next
 }
 
 mirror() { # suffix of the suite's name: prints the address that has this machine's release, with that suffix
-    # shellcheck source=/dev/null
+    # shellcheck source=/dev/null disable=SC2016 # apt's variables
     apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
         awk -v name="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")$1" '$2 == name && $3 == "main" { print $1; exit }'
 }

@@ -4,6 +4,7 @@
 # next start begins anew, and a cluster that is there is never touched.
 set -euo pipefail
 umask 077
+: "${PGDATA:?}"
 volume=${PGDATA%/*} new=$PGDATA.new
 roles=(app_rw app_ro app_migrator app_monitor pgb_auth)
 
@@ -26,8 +27,8 @@ check_volume() {
 
 check_secrets() {
     local role missing=()
-    for role in "${roles[@]}"; do [[ -s /run/secrets/${role}_password ]] || missing+=("${role}_password"); done
-    ((${#missing[@]} == 0)) || fail "These secrets are missing or empty in /run/secrets: ${missing[*]}" \
+    for role in "${roles[@]}"; do [[ -r /run/secrets/${role}_password && -s /run/secrets/${role}_password ]] || missing+=("${role}_password"); done
+    ((${#missing[@]} == 0)) || fail "These secrets are missing, empty or not to be read in /run/secrets: ${missing[*]}" \
         "Start with ./opentr.sh, which makes them."
 }
 
@@ -35,6 +36,7 @@ check_secrets() {
 set_passwords() {
     local role
     for role in "${roles[@]}"; do
+        # shellcheck disable=SC2016 # psql runs it
         printf '\\set password `cat /run/secrets/%s_password`\n' "$role"
         printf "ALTER ROLE %s PASSWORD :'password';\n" "$role"
     done

@@ -22,7 +22,6 @@ _STANDINS = (
     "$2b$12$qJwml6moLt8LdBJAQs/FG.qC22byfXGanMz.fp6N5hrWFZwngKf92",
 )
 _ALGORITHM = "HS256"
-_MOST_ID = 2**31 - 1
 
 
 def get_password_hash(password: str) -> str:
@@ -70,7 +69,7 @@ def read_token(token: str, key: str) -> int | None:
         subject = jwt.decode(token, key, algorithms=[_ALGORITHM], options={"require": ["exp", "sub"]})["sub"]
     except jwt.InvalidTokenError:
         return None
-    return int(subject) if subject.isascii() and subject.isdecimal() and int(subject) <= _MOST_ID else None
+    return int(subject) if subject.isascii() and subject.isdecimal() else None
 
 
 def _verify_bcrypt(password: bytes, hashed_password: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from opentr import credentials, render, settings, sizing, state
 from opentr.actions import environment as environments
 from opentr.actions import start, steps
-from opentr.errors import EngineMissing
+from opentr.errors import EngineMissing, NothingRunning
 from opentr.settings.units import cores
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def check(environment: str, command: str) -> list[Finding]:
     """What can't work on this machine, and what isn't in use yet; blockers first. Raises for wrong settings."""
     chosen = settings.read(environment)
     render.configuration(chosen)
-    found = [*_machine(chosen), *_ports(chosen), *_renamed(chosen)]
+    found = [*_machine(chosen), *_ports(chosen), *renamed(chosen)]
     if (chosen.state_dir / "id").exists():
         credentials.ensure(state.opened(chosen))
         found += _in_use(environment, command, chosen)
@@ -95,8 +95,13 @@ def check(environment: str, command: str) -> list[Finding]:
 
 
 def apply(environment: str, command: str, *, plan: bool) -> list[Step]:
-    """Take on what has changed in settings and secrets, with the images that are in use; with `plan` only say how."""
+    """Take on what has changed in settings and secrets, with the images that are in use; with `plan` only say how.
+
+    Raises NothingRunning where nothing was ever started: that is what start is for.
+    """
     with environments.opened(environment, command=command, changes=not plan) as opened:
+        if not environments.prepared_images(opened):
+            raise NothingRunning(opened.settings.project, environment)
         wanted = start.apply_steps(opened)
         if not plan:
             steps.run(wanted)
@@ -145,7 +150,7 @@ def _ports(chosen: Settings) -> Iterator[Finding]:
             yield Finding(blocks=True, what=f"{keys} are both {port}", hint="give one of them another port, or 0")
 
 
-def _renamed(chosen: Settings) -> Iterator[Finding]:
+def renamed(chosen: Settings) -> Iterator[Finding]:
     """Another environment of this kind has its state beside this one's, which was never started."""
     if chosen.environment == "dev" or (chosen.state_dir / "id").exists():
         return
@@ -178,11 +183,13 @@ def _taken(chosen: Settings, running: set[str]) -> Iterator[Finding]:
 
 def _differences(opened: Environment) -> Iterator[Finding]:
     hint = f"take it on: ./opentr.sh config apply {opened.name}"
-    for name in start.differing(opened):
-        yield Finding(blocks=False, what=f"{name} isn't in use yet as the settings have it", hint=hint)
+    if names := start.differing(opened) if environments.prepared_images(opened) else []:
+        yield Finding(blocks=False, what=f"changed, and not in use yet: {', '.join(names)}", hint=hint)
     secrets = credentials.ensure(opened.state)
-    if roles := credentials.changed_roles(opened.state, secrets):
-        yield Finding(blocks=False, what=f"new passwords of {', '.join(roles)} aren't in use yet", hint=hint)
+    roles = credentials.changed_roles(opened.state, secrets)
+    if roles and opened.state.read("applied"):
+        what = f"changed, and not in use yet: the passwords of {', '.join(roles)}"
+        yield Finding(blocks=False, what=what, hint=hint)
     made = opened.state.read("database") or {}
     email = made.get("admin_email")
     if email and email != opened.settings.admin.email:

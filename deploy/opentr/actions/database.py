@@ -80,18 +80,20 @@ def ensure_live(environment: Environment) -> None:
         psql.execute(environment.runtime, sql, psql.MAINTENANCE)
 
 
-def make_next(environment: Environment, source: Source) -> Made:
-    """Make `opentranscribe_next`, complete. Raises SchemaBroken, ProcessFailed."""
+def make_next(environment: Environment, source: Source, then: str = "") -> Made:
+    """Make `opentranscribe_next`; `then` is SQL to run when it is complete. Raises SchemaBroken, ProcessFailed."""
+    runtime = environment.runtime
     if environment.name == "prod":
-        return _build(environment, NEXT, source)
-    there = generations.databases(environment.runtime)
+        made = _build(environment, NEXT, source)
+        psql.execute(runtime, then, psql.MAINTENANCE)
+        return made
     template = template_name(environment, source)
-    if template in there:
-        comment = there[template].comment
-    else:
+    clone = clone_sql(environment, template) + then
+    comment = psql.script(runtime, clone, psql.MAINTENANCE)
+    if not comment:
         with ui.step(f"make a template from {TITLES[source]}"):
-            comment = _make_template(environment, template, source, there)
-    psql.execute(environment.runtime, clone_sql(environment, template), psql.MAINTENANCE)
+            _make_template(environment, template, source)
+        comment = psql.script(runtime, clone, psql.MAINTENANCE)
     return Made(None if comment == _UNSTAMPED else comment)
 
 
@@ -115,18 +117,23 @@ def templates(there: Mapping[str, Database]) -> list[str]:
 
 
 def clone_sql(environment: Environment, template: str) -> str:
-    """The SQL that makes the next database out of the template.
+    """The SQL that makes the next database out of the template, and says the template's comment.
 
-    What roles.sql grants on a database as a whole isn't cloned.
+    If there is no such template it does and says nothing. What roles.sql grants on a database as a whole isn't cloned.
     """
-    return "\n".join(
-        [
-            f"DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);",
-            f"CREATE DATABASE {NEXT} TEMPLATE {template};",
-            f"\\connect {NEXT}",
-            _roles(environment),
-        ]
-    )
+    return f"""\
+SELECT count(*) > 0 AS there FROM pg_database WHERE datname = '{template}' \\gset
+\\if :there
+\\else
+\\quit
+\\endif
+SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{template}';
+DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);
+CREATE DATABASE {NEXT} TEMPLATE {template};
+\\connect {NEXT}
+{_roles(environment)}
+\\connect {psql.MAINTENANCE}
+"""
 
 
 def _files() -> Iterator[Path]:
@@ -134,20 +141,19 @@ def _files() -> Iterator[Path]:
         yield from sorted(file for file in CHECKOUT.glob(pattern) if file.suffix != ".pyc")
 
 
-def _make_template(environment: Environment, template: str, source: Source, there: Mapping[str, Database]) -> str:
-    """Make the template under another name, and drop the older ones; return its comment: the revision."""
+def _make_template(environment: Environment, template: str, source: Source) -> None:
+    """Make the template under another name, and drop the older ones; its comment is the revision."""
     made = _build(environment, MAKING, source)
-    comment = made.revision or _UNSTAMPED
-    older = "".join(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\n" for name in templates(there) if name != MAKING)
+    older = templates(generations.databases(environment.runtime))
+    drop = "".join(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\n" for name in older if name != MAKING)
     sql = f"""
 BEGIN;
 ALTER DATABASE {MAKING} RENAME TO {template};
 ALTER DATABASE {template} ALLOW_CONNECTIONS false;
-COMMENT ON DATABASE {template} IS {psql.literal(comment)};
+COMMENT ON DATABASE {template} IS {psql.literal(made.revision or _UNSTAMPED)};
 COMMIT;
-{older}"""
+{drop}"""
     psql.execute(environment.runtime, sql, psql.MAINTENANCE)
-    return comment
 
 
 def _build(environment: Environment, name: str, source: Source) -> Made:

@@ -56,8 +56,9 @@ def entries(name: str, wanted: Wanted, runtime: str | None = None) -> Iterator[E
     """
     names = services.named(name, wanted.services)
     since = logtimes.since(wanted.since, datetime.now(UTC)) if wanted.since is not None else None
+    matching = pattern(wanted.grep) if wanted.grep is not None else None
     with opened(name, command="logs", changes=False, runtime=runtime) as environment:
-        keep = Filter(wanted, Redactor(credentials.ensure(environment.state).values()))
+        keep = Filter(wanted.level, matching, Redactor(credentials.ensure(environment.state).values()))
         _refuse_nothing(environment, names)
         yield from _read(environment.runtime, LogQuery(names, since=since), wanted, keep)
 
@@ -78,18 +79,23 @@ def _refuse_nothing(environment: Environment, names: tuple[str, ...]) -> None:
         raise NothingLogged(environment.settings.project, environment.name, names)
 
 
+def pattern(text: str) -> re.Pattern[str]:
+    """The regular expression. Raises LogQueryInvalid."""
+    try:
+        return re.compile(text, re.MULTILINE)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise LogQueryInvalid(
+            f"--grep {text} is no regular expression: {error}", "put a backslash before signs meant as such"
+        ) from error
+
+
 class Filter:
     """Which entries are shown: from a level up, with a match anywhere in their text; secrets blotted out first."""
 
-    def __init__(self, wanted: Wanted, redactor: Redactor) -> None:
+    def __init__(self, level: str | None, matching: re.Pattern[str] | None, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._least = LEVELS.index(wanted.level) if wanted.level else 0
-        try:
-            self._pattern = re.compile(wanted.grep, re.MULTILINE) if wanted.grep is not None else None
-        except re.error as error:
-            raise LogQueryInvalid(
-                f"--grep {wanted.grep} is no regular expression: {error}", "put a backslash before signs meant as such"
-            ) from error
+        self._least = LEVELS.index(level) if level else 0
+        self._pattern = matching
         self._kept: dict[str, bool] = {}
 
     def apply(self, found: Iterable[Entry]) -> Iterator[Entry]:

@@ -53,7 +53,12 @@ def undo_steps(environment: Environment) -> list[Step]:
     """Exchange the live generation with the one before. Raises VolumeVanished."""
     first = start.steps(environment, INFRA)
     later = _app_steps(environment, {step.what for step in first})
-    return [*first, Step("swap back to the generation before", _SWAP_BACK, lambda: _swap_back(environment)), *later]
+    return [*first, swap_back_step(environment), *later]
+
+
+def swap_back_step(environment: Environment) -> Step:
+    """Exchange the live generation with the one before."""
+    return Step("swap back to the generation before", _SWAP_BACK, lambda: _swap_back(environment))
 
 
 def hard_steps(environment: Environment) -> list[Step]:
@@ -108,8 +113,8 @@ def renew(environment: Environment, source: Source) -> None:
     state, runtime = environment.state, environment.runtime
     with generations.guarded(state, runtime):
         token = generations.begin(state, NEXT)
-        made = database.make_next(environment, source)
-        generations.offer(state, runtime, token, NEXT)
+        made = database.make_next(environment, source, then=generations.naming(token, NEXT))
+        generations.prepare_rest(state, runtime, token, fresh=True)
         swap(environment)
     database.record(environment, source, made)
 
@@ -118,7 +123,9 @@ def _swap_back(environment: Environment) -> None:
     state, runtime = environment.state, environment.runtime
     generations.require_previous(runtime)
     with generations.guarded(state, runtime):
-        generations.offer(state, runtime, generations.begin(state, PREVIOUS), PREVIOUS)
+        token = generations.begin(state, PREVIOUS)
+        psql.execute(runtime, generations.naming(token, PREVIOUS), psql.MAINTENANCE)
+        generations.prepare_rest(state, runtime, token, fresh=False)
         swap(environment)
 
 
@@ -139,10 +146,10 @@ def _how(environment: Environment, source: Source) -> str:
     return f"""\
 CREATE DATABASE {NEXT} TEMPLATE {template}  -- made from {database.TITLES[source]} first, if it isn't there
 DROP DATABASE IF EXISTS {PREVIOUS}
-{_EXCHANGE}"""
+{EXCHANGE}"""
 
 
-_EXCHANGE = f"""\
+EXCHANGE = f"""\
 PAUSE {psql.DATABASE}
 ALTER DATABASE ... RENAME: {psql.DATABASE} becomes {PREVIOUS}, {NEXT} becomes {psql.DATABASE}
 redis: SWAPDB 0 1; media: current becomes previous

@@ -29,6 +29,6 @@ def named(environment: str, words: Iterable[str]) -> tuple[str, ...]:
     names = known(environment)
     wanted = set(words)
     for word in sorted(wanted - set(names)):
-        near = _SHORT.get(word) or next(iter(get_close_matches(word, names, n=1)), None)
+        near = _SHORT.get(word) or next(iter(get_close_matches(word, [*names, *APP], n=1)), None)
         raise ServiceUnknown(word, near, names)
     return tuple(name for name in names if name in wanted)

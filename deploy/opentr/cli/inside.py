@@ -9,7 +9,7 @@ from opentr.cli import words
 _ALL_WORDS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
-@click.command(epilog="Examples: ./opentr.sh shell, ./opentr.sh shell worker, ./opentr.sh shell prod postgres")
+@click.command(epilog=words.examples("shell", "shell worker", "shell prod postgres"))
 @words.services
 @words.runtime
 def shell(*, words_: tuple[str, ...], runtime: str | None) -> int:
@@ -28,7 +28,7 @@ def shell(*, words_: tuple[str, ...], runtime: str | None) -> int:
 @click.command(
     "exec",
     context_settings=_ALL_WORDS,
-    epilog="Examples: ./opentr.sh exec api -- python -V, ./opentr.sh exec prod redis -- ls /var/lib/redis",
+    epilog=words.examples("exec api -- python -V", "exec prod redis -- ls /var/lib/redis"),
 )
 @click.argument("words_", nargs=-1, required=True, metavar="[dev|prod] SERVICE -- COMMAND...", type=click.UNPROCESSED)
 def exec_(*, words_: tuple[str, ...]) -> int:
@@ -49,7 +49,7 @@ def exec_(*, words_: tuple[str, ...]) -> int:
 
 @click.command(
     context_settings=_ALL_WORDS,
-    epilog="Examples: ./opentr.sh psql, ./opentr.sh psql -c 'SELECT now()', ./opentr.sh psql prod --write",
+    epilog=words.examples("psql", "psql -c 'SELECT now()'", "psql prod --write"),
 )
 @click.option("--write", is_flag=True, help="prod: act as app_owner. Without, prod is read as app_ro.")
 @click.argument("words_", nargs=-1, metavar="[dev|prod] [--] [PSQL-OPTION]...", type=click.UNPROCESSED)
@@ -71,7 +71,7 @@ def psql(*, words_: tuple[str, ...], write: bool) -> int:
 
 @click.command(
     context_settings=_ALL_WORDS,
-    epilog="Example: ./opentr.sh sample dev --users 5 --files 200; all options: ./opentr.sh sample dev -- --help",
+    epilog=words.examples("sample dev --users 5 --files 200", "sample dev -- --help"),
 )
 @words.confirm
 @click.argument("words_", nargs=-1, metavar="[dev|prod] [OPTION]...", type=click.UNPROCESSED)

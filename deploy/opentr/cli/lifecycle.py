@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BACKEND = ("api", "worker")
 
 
-@click.command(epilog="Example: ./opentr.sh start dev --profile infra")
+@click.command(epilog=words.examples("start dev --profile infra"))
 @words.environment
 @click.option("--profile", type=click.Choice(("infra", "app")), default="app", help="infra: the data services alone.")
 @words.plan
@@ -42,7 +42,7 @@ def start(*, environment: str, profile: str, plan: bool, as_json: bool, runtime:
         click.echo("\n".join(addresses.lines(found)))
 
 
-@click.command(epilog="Examples: ./opentr.sh stop, ./opentr.sh stop prod, ./opentr.sh stop dev worker")
+@click.command(epilog=words.examples("stop", "stop prod", "stop dev worker"))
 @words.services
 @words.plan
 @words.runtime
@@ -54,7 +54,7 @@ def stop(*, words_: tuple[str, ...], plan: bool, runtime: str | None) -> None:
     _change("stop", environment, lambda found: action.steps(found, chosen), plan=plan, runtime=runtime)
 
 
-@click.command(epilog="Examples: ./opentr.sh restart, ./opentr.sh restart prod postgres")
+@click.command(epilog=words.examples("restart", "restart prod postgres"))
 @words.services
 @words.plan
 @words.runtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,12 +11,13 @@ import click
 from opentr.cli import words
 
 if TYPE_CHECKING:
+    from opentr.actions.environment import Environment
     from opentr.actions.status import Status
 
 _REPAINT_SECONDS = 2.0
 
 
-@click.command(epilog="Examples: ./opentr.sh status prod, ./opentr.sh status --watch")
+@click.command(epilog=words.examples("status prod", "status --watch"))
 @words.environment
 @click.option("--watch", is_flag=True, help="Keep it on the screen until Ctrl-C.")
 @words.as_json
@@ -28,14 +30,14 @@ def status(*, environment: str, watch: bool, as_json: bool, runtime: str | None)
 
     with opened(environment, command="status", changes=False, runtime=runtime) as found:
         if watch:
-            terminal.repaint(lambda: statustext.lines(action.look(found)), _REPAINT_SECONDS)
+            terminal.repaint(lambda: [*_title(found), *statustext.lines(action.look(found))], _REPAINT_SECONDS)
         elif as_json:
             terminal.print_json(_data(action.look(found)))
         else:
-            click.echo("\n".join(statustext.lines(action.look(found))))
+            terminal.print_states(statustext.lines(action.look(found)))
 
 
-@click.command(epilog="Example: ./opentr.sh health prod && echo well")
+@click.command(epilog=words.examples("health prod && echo well"))
 @words.environment
 @words.as_json
 @words.runtime
@@ -50,11 +52,11 @@ def health(*, environment: str, as_json: bool, runtime: str | None) -> int:
     if as_json:
         terminal.print_json({"healthy": known.healthy, "services": known.services})
     else:
-        click.echo("\n".join(known.lines()))
+        terminal.print_states(known.lines())
     return 0 if known.healthy else 1
 
 
-@click.command(epilog="Example: ./opentr.sh version --json")
+@click.command(epilog=words.examples("version --json"))
 @words.as_json
 def version(*, as_json: bool) -> None:
     """Show the version of this tool, and what runs here."""
@@ -65,6 +67,10 @@ def version(*, as_json: bool) -> None:
         terminal.print_json(versions.data())
     else:
         click.echo("\n".join(versions.lines()))
+
+
+def _title(found: Environment) -> list[str]:
+    return [f"{found.settings.project} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends", ""]
 
 
 def _data(found: Status) -> dict[str, object]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
     from rich.live import Live
+    from rich.text import Text
 
     from opentr.actions.steps import Step
     from opentr.ui import Sink
@@ -32,6 +33,8 @@ QUIET_SECONDS = 10.0
 LONG_SECONDS = 2.0
 """Without a terminal a step that takes longer than this tells that it has begun."""
 
+_STATES = {"healthy": "green", "starting|created": "yellow", "unhealthy|restarting|exited|dead|paused": "red"}
+"""The colours of what stands in a line's second column."""
 _MINUTE = 60
 
 
@@ -77,11 +80,12 @@ class _PlainStep:
         self._lines = lines
         self._what = what
         self._told = began
+        self._last = ""
 
     def show(self, text: str) -> None:
-        """Tell how far it has come, now and then."""
-        if time.monotonic() - self._told >= QUIET_SECONDS:
-            self._told = time.monotonic()
+        """Tell how far it has come, now and then, if it has come further."""
+        if text != self._last and time.monotonic() - self._told >= QUIET_SECONDS:
+            self._told, self._last = time.monotonic(), text
             self._lines.note(f"{self._what}: {text}")
 
 
@@ -203,10 +207,27 @@ def repaint(lines: Callable[[], list[str]], seconds: float) -> None:
     try:
         with Live(Text("..."), console=screen, auto_refresh=False, screen=True) as live:
             while True:
-                live.update(Text("\n".join(lines())), refresh=True)
+                live.update(_painted(lines()), refresh=True)
                 time.sleep(seconds)
     except KeyboardInterrupt:
         return
+
+
+def print_states(lines: Sequence[str]) -> None:
+    """Print lines that tell how services are; on a terminal in colours."""
+    if sys.stdout.isatty():
+        console(stderr=False).print(_painted(lines), soft_wrap=True)
+    else:
+        print("\n".join(lines))
+
+
+def _painted(lines: Sequence[str]) -> Text:
+    from rich.text import Text
+
+    text = Text("\n".join(lines))
+    for words, colour in _STATES.items():
+        text.highlight_regex(rf"(?m)^\S+ +(?P<{colour}>{words})\b")
+    return text
 
 
 def print_log(lines: Sequence[str]) -> None:

@@ -43,6 +43,13 @@ services = click.argument("words_", nargs=-1, metavar="[dev|prod] [SERVICE]...",
 """Gives `words_`, for `split_environment`."""
 
 
+def examples(*commands: str) -> str:
+    """The end of a command's help: what one types, a line each."""
+    return "\b\n" + "\n".join(
+        ["Examples:" if commands[1:] else "Example:", *(f"  ./opentr.sh {each}" for each in commands)]
+    )
+
+
 def split_environment(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The environment among a command's words, dev by default, and the other words.
 

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from opentr import process, ui
 from opentr.containers import CHECKOUT_LABEL, ONEOFF_LABEL, STATE_LABEL, VERSION_LABEL
-from opentr.errors import PortTaken, ProcessFailed, ServiceNotRunning, ServiceUnhealthy
+from opentr.errors import NetworksExhausted, PortTaken, ProcessFailed, ServiceNotRunning, ServiceUnhealthy
 from opentr.runtimes import lifetime, merged, ports
 from opentr.runtimes.argv import Project
 from opentr.runtimes.base import APP, INFRA, Owner, ServiceState
@@ -199,12 +199,14 @@ class Compose:
             return [frame.text for frame in frames]
 
     def _refuse(self, error: ProcessFailed) -> None:
-        """Raises PortTaken or DiskFull if that is what Compose has said."""
+        """Raises PortTaken, DiskFull or NetworksExhausted if that is what Compose has said."""
         if port := ports.taken(error.stderr):
             service = self._of_port(port)
             raise PortTaken(service, port, f"OPENTR_{service.upper()}_PORT", ports.holder(port)) from error
         if FULL in error.stderr:
             raise disk_full("starting the services", self.engine) from error
+        if "non-overlapping IPv4 address pool" in error.stderr:
+            raise NetworksExhausted from error
 
     def _of_port(self, port: int) -> str:
         """The service that is to be reached at this port of our machine."""

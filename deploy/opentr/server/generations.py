@@ -80,15 +80,17 @@ def begin(state: State, incoming: str) -> str:
     return token
 
 
-def offer(state: State, runtime: Runtime, token: str, incoming: str) -> None:
-    """Name what is to become live by the token, in all three places.
+def naming(token: str, incoming: str) -> str:
+    """The SQL that names the database that is to become live by the token.
 
-    If it is the next generation, the one before goes now, since the next one is complete and takes its place.
+    If that is the next generation, the one before goes now, since the next one is complete and takes its place.
     """
-    fresh = incoming == NEXT
-    drop = f"DROP DATABASE IF EXISTS {PREVIOUS} WITH (FORCE);" if fresh else ""
-    name = f"COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};"
-    psql.execute(runtime, f"{name}\n{drop}", psql.MAINTENANCE)
+    drop = f"DROP DATABASE IF EXISTS {PREVIOUS} WITH (FORCE);" if incoming == NEXT else ""
+    return f"COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};\n{drop}\n"
+
+
+def prepare_rest(state: State, runtime: Runtime, token: str, *, fresh: bool) -> None:
+    """Name Redis's and the media's other place by the token too, emptied if they are to be `fresh`."""
     together(
         lambda: broker.prepare(state, runtime, token, fresh=fresh),
         lambda: media.prepare(runtime, token, fresh=fresh),

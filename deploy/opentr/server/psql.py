@@ -27,6 +27,11 @@ def execute(runtime: Runtime, sql: str, database: str = DATABASE, *, application
     runtime.run_in("postgres", argv(database, "-f", "-", application=application), stdin=sql)
 
 
+def script(runtime: Runtime, sql: str, database: str = DATABASE) -> str:
+    """Run a script and return the values that its statements gave, a line a row. Raises ProcessFailed."""
+    return runtime.run_in("postgres", argv(database, "--tuples-only", "--no-align", "-f", "-"), stdin=sql).strip()
+
+
 def query(runtime: Runtime, sql: str, database: str = DATABASE) -> list[dict[str, str]]:
     """Run one statement and return its rows, each value as text (NULL as the empty one). Raises ProcessFailed."""
     answer = runtime.run_in("postgres", argv(database, "--csv", "-f", "-"), stdin=sql)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import socket
 import stat
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from opentr.cli.db import VERBS, Verb
 from opentr.cli.main import main
-from opentr.cli.root import VERSION_FILE, root
+from opentr.cli.root import root
 from opentr.errors import ExitCode
 from opentr.settings import CHECKOUT
 
@@ -59,7 +60,7 @@ def test_each_verb_is_a_module_of_the_app(opentr: RunTool, verb: str):
 
 def test_the_version_is_that_of_the_file(opentr: RunTool):
     said = opentr("version")
-    assert (said.returncode, said.stdout) == (0, VERSION_FILE.read_text())
+    assert (said.returncode, said.stdout) == (0, (CHECKOUT / "VERSION").read_text())
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,105 @@ def test_the_help_does_not_wait_for_the_settings(environment: dict[str, str]):
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize("path", [" ".join(path) for path in commands(root) if path[0] not in ("db", "help")])
+def test_every_command_has_a_help_that_fits_80_columns(path: str):
+    command: click.Command = root
+    context = click.Context(root, info_name="./opentr.sh", terminal_width=80)
+    for word in path.split():
+        assert isinstance(command, click.Group)
+        command = command.commands[word]
+        context = click.Context(command, parent=context, info_name=word, terminal_width=80)
+    text = command.get_help(context)
+    assert command.help
+    assert "  ./opentr.sh " in text or isinstance(command, click.Group), f"{path} shows no example"
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_help_names_every_command_with_its_whole_sentence():
+    context = click.Context(root, info_name="./opentr.sh", terminal_width=80)
+    text = root.get_help(context)
+    for name, command in root.commands.items():
+        line = next(line for line in text.splitlines() if line.split()[:1] == [name])
+        assert not line.endswith("..."), line
+        assert command.help
+
+
+def test_a_reader_who_has_seen_enough_is_no_fault(environment: dict[str, str]):
+    command = f"'{CHECKOUT}/opentr.sh' --help | head -n 1"
+    said = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert said.stdout.startswith("Usage: ")
+    assert said.stderr == ""
+
+
+UNWINDS = """
+import sys, time
+from opentr.cli import interrupts
+interrupts.install()
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+finally:
+    print("cleaning", flush=True)
+    input()
+    print("clean", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_unwinds_once_and_a_second_does_not_cut_that_short(
+    on_terminal: Callable[..., Terminal], number: int, code: int
+):
+    terminal = on_terminal(sys.executable, "-c", UNWINDS)
+    terminal.wait_for("ready")
+    terminal.process.send_signal(number)
+    terminal.wait_for("cleaning")
+    terminal.process.send_signal(number)
+    terminal.wait_for("cleaning up; once more")
+    terminal.type("\n")
+    assert terminal.exit_code() in (code, -number)
+    assert "clean\r\n" in terminal.screen
+
+
+def test_a_third_signal_ends_it_at_once(on_terminal: Callable[..., Terminal]):
+    terminal = on_terminal(sys.executable, "-c", UNWINDS)
+    terminal.wait_for("ready")
+    terminal.type("\x03")
+    terminal.wait_for("cleaning")
+    terminal.type("\x03")
+    terminal.wait_for("once more")
+    terminal.type("\x03")
+    terminal.exit_code()
+    assert "clean\r\n" not in terminal.screen
+
+
+def test_a_shell_completes_commands_environments_and_services(environment: dict[str, str]):
+    script = f"""
+eval "$('{CHECKOUT}/opentr.sh' completion bash)"
+for words in "./opentr.sh stat" "./opentr.sh stop dev wor" "./opentr.sh start pr"; do
+    read -r -a COMP_WORDS <<<"$words"
+    COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)) COMPREPLY=()
+    _opentrsh_completion ./opentr.sh
+    echo "${{COMPREPLY[*]}}"
+done
+"""
+    said = subprocess.run(["bash", "-c", script], cwd="/", env=environment, capture_output=True, text=True, check=False)
+    assert (said.stdout.splitlines(), said.stderr) == (["status", "worker", "prod"], "")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_call_this_checkouts_tool(opentr: RunTool, shell: str):
+    said = opentr("completion", shell)
+    assert f"{shell}_complete" in said.stdout
+    assert str(CHECKOUT / "opentr.sh") in said.stdout
+
+
 def test_an_interrupt_ends_with_130_and_without_a_traceback(on_terminal: Callable[..., Terminal]):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"postgresql://ann@127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=2"
@@ -160,14 +260,14 @@ def test_a_fault_of_ours_is_words_on_the_screen_and_a_traceback_in_the_log(
 ):
     monkeypatch.setenv("OPENTR_STATE_DIR", environment["OPENTR_STATE_DIR"])
     assert main(failing(ZeroDivisionError("by nothing"))) == 1
-    log = state_dir / "opentr.log"
+    log = state_dir / "opentr-dev" / "opentr.log"
     assert capsys.readouterr().err.splitlines() == [
         "./opentr.sh fail failed by a fault of its own: ZeroDivisionError: by nothing",
         f"please report it with the end of {log}",
     ]
     assert "Traceback (most recent call last)" in log.read_text()
     assert "raise error" in log.read_text()
-    assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
+    assert stat.S_IMODE(log.parent.stat().st_mode) == 0o700
 
 
 def test_a_fault_is_still_told_when_the_log_cannot_be_written(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from opentr.actions import logs, logtext, logtimes
 from opentr.actions.logentries import LINGER, MOST_LINES, Entry
-from opentr.actions.logs import Filter, Wanted, assembled
+from opentr.actions.logs import Filter, assembled, pattern
 from opentr.actions.logtext import LEVELS, Head, More, clean, parse
 from opentr.cli import loglines
 from opentr.errors import ExitCode, LogQueryInvalid
@@ -69,8 +69,12 @@ def messages(found: Iterable[Entry]) -> list[tuple[str | None, str]]:
     return [(entry.level, entry.message) for entry in found]
 
 
-def kept(wanted: Wanted, given_lines: Iterable[LogLine], *secrets: str) -> list[Entry]:
-    return list(Filter(wanted, Redactor(secrets)).apply(assembled(given_lines)))
+def keeping(level: str | None = None, grep: str | None = None, secrets: Iterable[str] = ()) -> Filter:
+    return Filter(level, pattern(grep) if grep is not None else None, Redactor(secrets))
+
+
+def kept(keep: Filter, given_lines: Iterable[LogLine]) -> list[Entry]:
+    return list(keep.apply(assembled(given_lines)))
 
 
 # Levels and messages
@@ -313,7 +317,7 @@ def test_a_message_with_line_breaks_cant_forge_an_entry():
 def test_a_line_of_a_megabyte_is_one_entry_and_quick():
     began = time.process_time()
     (entry,) = kept(
-        Wanted(grep="end$"), [LogLine("api", START, '{"event": "' + "x" * 1_000_000 + 'end", "a": "\\u001b["}')]
+        keeping(grep="end$"), [LogLine("api", START, '{"event": "' + "x" * 1_000_000 + 'end", "a": "\\u001b["}')]
     )
     assert len(entry.message) == 1_000_003
     assert time.process_time() - began < 2
@@ -321,7 +325,7 @@ def test_a_line_of_a_megabyte_is_one_entry_and_quick():
 
 def test_data_nested_too_deeply_is_cut():
     deep = '{"event": "x", "y": ' + "[" * 900 + "]" * 900 + "}"
-    (entry,) = kept(Wanted(), [LogLine("api", START, deep)])
+    (entry,) = kept(keeping(), [LogLine("api", START, deep)])
     assert "…" in loglines.as_json(entry)
 
 
@@ -329,42 +333,44 @@ def test_data_nested_too_deeply_is_cut():
 
 
 def test_level_keeps_an_entry_as_a_whole():
-    found = kept(Wanted(level="error"), lines("postgres", POSTGRES))
+    found = kept(keeping(level="error"), lines("postgres", POSTGRES))
     assert [entry.message.splitlines()[-1] for entry in found] == ["the database system is starting up", "\tlines';"]
 
 
 def test_what_has_no_level_counts_as_info():
-    assert len(kept(Wanted(level="info"), lines("postgres", ["initdb: creating"]))) == 1
-    assert not kept(Wanted(level="warning"), lines("postgres", ["initdb: creating"]))
+    assert len(kept(keeping(level="info"), lines("postgres", ["initdb: creating"]))) == 1
+    assert not kept(keeping(level="warning"), lines("postgres", ["initdb: creating"]))
 
 
 def test_grep_finds_in_any_line_of_an_entry_and_in_its_fields():
-    assert [e.level for e in kept(Wanted(grep=r"^\s+lines"), lines("postgres", POSTGRES))] == ["error"]
-    assert len(kept(Wanted(grep="database=opentranscribe"), lines("postgres", POSTGRES))) == 3
+    assert [e.level for e in kept(keeping(grep=r"^\s+lines"), lines("postgres", POSTGRES))] == ["error"]
+    assert len(kept(keeping(grep="database=opentranscribe"), lines("postgres", POSTGRES))) == 3
 
 
 def test_grep_sees_what_is_shown_and_no_secret():
     given_lines = lines("api", ['{"event": "hello hunter2x", "level": "info"}'])
-    assert not kept(Wanted(grep="hunter2x"), given_lines, "hunter2x")
-    assert [entry.message for entry in kept(Wanted(grep="hello"), given_lines, "hunter2x")] == [f"hello {REDACTED}"]
+    assert not kept(keeping(grep="hunter2x", secrets=["hunter2x"]), given_lines)
+    assert [entry.message for entry in kept(keeping(grep="hello", secrets=["hunter2x"]), given_lines)] == [
+        f"hello {REDACTED}"
+    ]
 
 
 def test_what_comes_late_goes_the_way_of_its_entry():
     late = lines("postgres", POSTGRES[2:6], step=1)
-    assert len(kept(Wanted(grep="nope"), late)) == 4
-    assert not kept(Wanted(grep="never there"), late)
+    assert len(kept(keeping(grep="nope"), late)) == 4
+    assert not kept(keeping(grep="never there"), late)
 
 
 def test_a_pattern_that_is_none_is_refused():
     with pytest.raises(LogQueryInvalid) as caught:
-        kept(Wanted(grep="("), [])
+        pattern("(")
     assert caught.value.exit_code is ExitCode.USAGE
     assert "--grep (" in caught.value.what
 
 
 def test_a_secret_that_stands_across_lines_of_an_entry_is_blotted_out():
     (entry,) = kept(
-        Wanted(), lines("postgres", [PG + "ERROR:  x", PG + "STATEMENT:  alter role x password", "\t'hunter2'"])
+        keeping(), lines("postgres", [PG + "ERROR:  x", PG + "STATEMENT:  alter role x password", "\t'hunter2'"])
     )
     assert "hunter2" not in entry.message
 
@@ -394,21 +400,21 @@ def test_the_newest_are_those_of_the_whole_log(count: int, every: int, random: o
     texts = [("api", f"INFO:     {n}") for n in range(400)] + [("postgres", text) for text in POSTGRES * 20]
     shuffle(texts)
     written = [LogLine(service, START + timedelta(milliseconds=n), text) for n, (service, text) in enumerate(texts)]
-    wanted = Wanted(grep=rf"^\d*{every}$")
-    found = logs.newest(Recorded(written, []), LogQuery(), count, Filter(wanted, Redactor()))  # type: ignore[arg-type]
-    assert messages(found) == (messages(kept(wanted, written))[-count:] if count else [])
+    grep = rf"^\d*{every}$"
+    found = logs.newest(Recorded(written, []), LogQuery(), count, keeping(grep=grep))  # type: ignore[arg-type]
+    assert messages(found) == (messages(kept(keeping(grep=grep), written))[-count:] if count else [])
 
 
 def test_a_short_tail_reads_no_more_than_the_end_of_a_long_log():
     runtime = Recorded(lines("api", (f"INFO:     {n}" for n in range(20_000))), [])
-    found = logs.newest(runtime, LogQuery(), 10, Filter(Wanted(), Redactor()))  # type: ignore[arg-type]
+    found = logs.newest(runtime, LogQuery(), 10, keeping())  # type: ignore[arg-type]
     assert [entry.message for entry in found] == [str(n) for n in range(19_990, 20_000)]
     assert runtime.asked == [200]
 
 
 def test_an_entry_that_the_end_cuts_through_is_not_shown_in_half():
     long = [POSTGRES[2], *["\tx"] * 300, POSTGRES[0]]
-    found = logs.newest(Recorded(lines("postgres", long), []), LogQuery(), 2, Filter(Wanted(), Redactor()))  # type: ignore[arg-type]
+    found = logs.newest(Recorded(lines("postgres", long), []), LogQuery(), 2, keeping())  # type: ignore[arg-type]
     assert [entry.message.count("\n") for entry in found] == [300, 0]
 
 
@@ -467,7 +473,7 @@ def test_the_ends_of_time_are_no_fault(text: str):
 
 
 def test_json_has_our_names_first_and_keeps_the_services_own():
-    (entry,) = kept(Wanted(), [LogLine("api", START, '{"event": "x", "level": "info", "service": "mine", "ms": 2.5}')])
+    (entry,) = kept(keeping(), [LogLine("api", START, '{"event": "x", "level": "info", "service": "mine", "ms": 2.5}')])
     assert loglines.as_json(entry) == (
         '{"time": "2026-11-22T19:31:00.000000Z", "service": "api", "level": "info", "message": "x", '
         '"service_": "mine", "ms": 2.5}'

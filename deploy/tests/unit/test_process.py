@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import process
-from opentr.errors import ExitCode, ProcessFailed, ProcessKilled, ProgramMissing
+from opentr.errors import ExitCode, ProcessFailed, ProcessKilled, ProcessTimedOut, ProgramMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,3 +151,120 @@ def test_a_program_that_a_signal_of_ours_ended_counts_as_128_and_its_number(numb
             pass
         running.send_signal(number)
         assert running.wait() == 128 + number
+
+
+def test_our_settings_and_composes_are_not_handed_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENTR_PROJECT", "x")
+    monkeypatch.setenv("COMPOSE_PROFILES", "x")
+    monkeypatch.setenv("OTHER", "kept")
+    seen = process.run(python("import os; print(sorted(os.environ))"), environment={"GIVEN": "1"})
+    assert "OPENTR_PROJECT" not in seen
+    assert "COMPOSE_PROFILES" not in seen
+    assert "'OTHER'" in seen
+    assert "'GIVEN'" in seen
+
+
+def test_a_program_that_takes_too_long_is_ended():
+    with pytest.raises(ProcessTimedOut, match=r"did not end within 0\.2 s"):
+        process.run(["sleep", "1000"], deadline=0.2)
+
+
+@pytest.mark.parametrize("call", ["process.run", "with process.lines", "with process.beside", "process.piped"])
+def test_an_interrupted_tool_ends_what_it_runs_and_waits_for_it(call: str, tmp_path: Path):
+    """The program says by itself that it was ended, and by what."""
+    ended = tmp_path / "ended"
+    traps = [
+        "sh",
+        "-c",
+        f"trap 'echo by TERM >{ended}; exit 1' TERM; echo $$ >{tmp_path}/pid; mkfifo {tmp_path}/wait; read -r _ <{tmp_path}/wait",
+    ]
+    block = " as it: list(it) if hasattr(it, '__iter__') else it.ended(1000)" if call.startswith("with") else ""
+    code = f"from opentr import process\n{call}({traps!r}){block}"
+    with subprocess.Popen(python(code), stderr=subprocess.PIPE, text=True) as tool:
+        while not (tmp_path / "wait").exists():
+            pass
+        tool.send_signal(signal.SIGINT)
+        _, complaints = tool.communicate()
+    assert "KeyboardInterrupt" in complaints
+    assert ended.read_text() == "by TERM\n"
+
+
+def test_what_the_terminal_sends_to_us_does_not_reach_the_program(on_terminal: Callable[..., Terminal]):
+    code = """
+import sys
+from opentr import process
+with process.held(["sh", "-c", "echo ready; cat"]) as line:
+    print("held", line, flush=True)
+    try:
+        sys.stdin.read()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+    terminal = on_terminal(*python(code))
+    terminal.wait_for("held ready")
+    terminal.type("\x03")
+    terminal.wait_for("interrupted")
+    assert terminal.exit_code() == 0, terminal.screen
+
+
+def test_held_gives_the_first_line_and_closes_stdin_at_the_end(tmp_path: Path):
+    out = tmp_path / "out"
+    with process.held(["sh", "-c", f"echo one; echo two; cat; echo over >{out}"]) as line:
+        assert line == "one"
+        assert not out.exists()
+    assert out.read_text() == "over\n"
+
+
+def test_held_raises_if_the_program_fails_in_the_end():
+    with (
+        pytest.raises(ProcessFailed, match="too late") as caught,
+        process.held(["sh", "-c", "echo one; cat; echo too late >&2; exit 4"]),
+    ):
+        pass
+    assert caught.value.code == 4
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_held_raises_if_the_program_ends_without_a_line(code: int):
+    with pytest.raises(ProcessFailed), process.held(["sh", "-c", f"exit {code}"]):
+        pytest.fail("the block is not entered")
+
+
+def test_an_error_within_the_block_goes_before_one_of_the_program():
+    with pytest.raises(KeyError), process.held(["sh", "-c", "echo one; cat; exit 4"]):
+        raise KeyError
+
+
+def test_a_killed_tool_closes_the_stdin_of_what_it_held(tmp_path: Path):
+    out = tmp_path / "out"
+    os.mkfifo(out)
+    held = ["sh", "-c", f"echo one; cat; echo over >{out}"]
+    code = f"import time\nfrom opentr import process\nwith process.held({held!r}): print('ready', flush=True); time.sleep(1000)"
+    with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True) as tool:
+        assert tool.stdout is not None
+        assert tool.stdout.readline() == "ready\n"
+        tool.kill()
+    assert out.read_text() == "over\n"
+
+
+def test_lines_come_as_they_are_written_stderr_among_them(tmp_path: Path):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with process.lines(["sh", "-c", f"echo one; read -r _ <{gate}; echo two >&2"]) as lines:
+        assert next(lines) == "one"
+        gate.write_text("go\n")
+        assert list(lines) == ["two"]
+
+
+def test_lines_raises_after_the_last_one():
+    with pytest.raises(ProcessFailed) as caught, process.lines(["sh", "-c", "echo one; exit 5"]) as lines:
+        assert list(lines) == ["one"]
+    assert caught.value.code == 5
+
+
+def test_programs_are_found_in_paths_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for folder, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tool").touch(mode)
+    monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("a", "c", "b", "c", "none")))
+    assert process.programs("tool") == [tmp_path / "c" / "tool", tmp_path / "b" / "tool"]

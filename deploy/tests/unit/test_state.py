@@ -34,7 +34,8 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files
 HOLD = """
 import sys
 from opentr import settings, state
-with state.opened(settings.read("dev", {"OPENTR_ENV_FILE": "none", "OPENTR_STATE_DIR": sys.argv[1]})).locked("./opentr.sh reset dev"):
+chosen = settings.read("dev", {"OPENTR_ENV_FILE": "none", "OPENTR_STATE_DIR": sys.argv[1]})
+with state.opened(chosen).locked("./opentr.sh reset dev"):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -236,7 +237,7 @@ def test_what_a_killed_command_left_half_written_goes_but_not_what_is_being_writ
 def test_a_full_disk_is_told_and_leaves_the_old_content(tmp_path: Path):
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], check=True)
     try:
         opened = state.opened(chosen(small))
         opened.write("swap", {"token": 1})
@@ -247,7 +248,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_content(tmp_path: Path):
         assert opened.read("swap") == {"token": 1}
         assert list(opened.folder.glob(".new-*")) == []
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["/bin/umount", small], check=True)
 
 
 def test_tracebacks_are_appended(tmp_path: Path):

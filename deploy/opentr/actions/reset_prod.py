@@ -1,0 +1,152 @@
+"""`reset prod`: the database is dumped, the dump proven, a new one takes its place, and the old stays beside it.
+
+From the dump's snapshot to the swap nothing of ours writes: proxy, API and workers are stopped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from opentr.actions import addresses, reset, safety, start
+from opentr.actions.sizes import size
+from opentr.actions.steps import Step
+from opentr.actions.steps import run as run_steps
+from opentr.errors import PreviousUnsaved
+from opentr.runtimes.base import APP, INFRA
+from opentr.server import generations, tables
+from opentr.server.generations import LIVE, PREVIOUS
+
+if TYPE_CHECKING:
+    from opentr.actions.environment import Environment
+    from opentr.actions.safety import Dump
+
+RECORD = "previous"
+"""The state's record of the generation before: the dump that there is of it, if there is one."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is at stake."""
+
+    size_bytes: int
+    revision: str
+    rows: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """For people."""
+        revision = f"at revision {self.revision}" if self.revision else "without a revision"
+        width = max((len(name) for name in self.rows), default=0)
+        counts = [f"  {name:{width}} {count:>12,} rows" for name, count in self.rows.items() if count]
+        empty = sum(not count for count in self.rows.values())
+        more = [f"  and {empty} empty tables"] if empty else []
+        return [f"the live database {LIVE}: {size(self.size_bytes)}, {revision}", *counts, *more]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a person wants to know afterwards."""
+
+    ways: list[str]
+    dump: dict[str, Any] | None
+    previous_bytes: int
+
+    def lines(self) -> list[str]:
+        """For people."""
+        kept = f"the old data stays beside the new ({PREVIOUS}, {size(self.previous_bytes)}, and the media files);"
+        dumped = [f"dump       {self.dump['file']} ({size(self.dump['bytes'])}, proven)"] if self.dump else []
+        return [*self.ways, *dumped, f"{kept} ./opentr.sh reset prod --undo brings it back"]
+
+    def data(self) -> dict[str, Any]:
+        """For programs."""
+        return {"dump": self.dump, "previous_bytes": self.previous_bytes}
+
+
+def observe(environment: Environment) -> Live:
+    """The live database, its server started if need be.
+
+    Raises ServiceUnhealthy if Postgres doesn't come up, ProcessFailed if the database can't be read.
+    """
+    run_steps(start.steps(environment, INFRA))
+    runtime = environment.runtime
+    return Live(tables.size_bytes(runtime, LIVE), tables.revision(runtime, LIVE), tables.rows(runtime, LIVE))
+
+
+def deed(environment: Environment, *, undo: bool, dump: bool) -> str:
+    """What it does, for the question."""
+    project = environment.settings.project
+    if undo:
+        return f"stop {project}, and put the generation before in the place of this one"
+    saved = "dump its database" if dump else "NOT dump its database"
+    return f"stop {project}, {saved}, and make a new, empty one in its place"
+
+
+def steps(environment: Environment, *, dump: bool) -> list[Step]:
+    """Fence what writes, save, renew, start. Raises PreviousUnsaved."""
+    _refuse_unsaved(environment)
+    dumps: list[Dump] = []
+
+    def save() -> None:
+        dumps.append(safety.save(environment))
+
+    def renew() -> None:
+        reset.renew(environment, "migrations")
+        _remember(environment, *dumps)
+
+    saving = [Step("save the database", _SAVE, save)] if dump else []
+    renewing = Step("make a new generation from the migrations", _RENEW, renew)
+    return [*_fence(environment), *saving, renewing, _open(environment)]
+
+
+def undo_steps(environment: Environment) -> list[Step]:
+    """Fence what writes, and exchange the live generation with the one before, of which nothing is lost."""
+    swapping = reset.swap_back_step(environment)
+    forget = Step("note that what was live has no dump", f"{RECORD}.json", partial(_remember, environment))
+    return [*_fence(environment), swapping, forget, _open(environment)]
+
+
+def outcome(environment: Environment) -> Outcome:
+    """Where things are now."""
+    before = generations.databases(environment.runtime).get(PREVIOUS)
+    saved = (environment.state.read(RECORD) or {}).get("dump")
+    return Outcome(addresses.lines(environment), saved, before.size_bytes if before else 0)
+
+
+def _refuse_unsaved(environment: Environment) -> None:
+    """Raises PreviousUnsaved if the generation that this would drop has rows, and no dump."""
+    running = {each.service for each in environment.runtime.services() if each.healthy}
+    if "postgres" not in running or PREVIOUS not in generations.databases(environment.runtime):
+        return
+    saved = (environment.state.read(RECORD) or {}).get("dump")
+    if saved is None and generations.has_tables(environment.runtime, PREVIOUS):
+        raise PreviousUnsaved(PREVIOUS)
+
+
+def _fence(environment: Environment) -> list[Step]:
+    runtime, app = environment.runtime, APP[environment.name]
+    there = [each.service for each in runtime.services() if each.service in app and each.state == "running"]
+    if not there:
+        return []
+    first = sorted(there, key=lambda name: name != "proxy")
+    how = f"docker compose stop {' '.join(first)}"
+    return [Step(f"stop what writes: {', '.join(first)}", how, lambda: runtime.stop(first), lambda: runtime.up(there))]
+
+
+def _open(environment: Environment) -> Step:
+    app = APP[environment.name]
+    how = f"docker compose up --detach {' '.join(app)}"
+    return Step(f"start {', '.join(app)}", how, lambda: environment.runtime.up(app))
+
+
+def _remember(environment: Environment, dump: Dump | None = None) -> None:
+    """Write down which dump there is of the generation that is now the one before."""
+    environment.state.write(RECORD, {"dump": {"file": dump.file, "bytes": dump.bytes} if dump else None})
+
+
+_SAVE = f"""\
+pg_dump --format=custom {LIVE}, in one snapshot, into <state>/backups
+pg_restore --exit-on-error into {safety.PROOF}; count each table's rows in both; DROP DATABASE {safety.PROOF}"""
+_RENEW = f"""\
+CREATE DATABASE {generations.NEXT}; python -m app.db.migrate; python -m app.initial_data
+{reset.EXCHANGE}"""
