@@ -24,8 +24,9 @@ test: venv ## all tests, on real servers and containers, in parallel; ARGS='-k n
 	scripts/docker_engine.sh
 	.venv/bin/pytest --numprocesses auto $(ARGS)
 
-bench: venv ## the figures of backend/app/db/README.md
+bench: venv ## the figures in the READMEs of backend/app/db and deploy; ARGS= and STACK_ARGS= for each
 	.venv/bin/python backend/bench/run.py $(ARGS)
+	.venv/bin/python deploy/bench/run.py $(STACK_ARGS)
 
 lock: venv ## write the lock files anew from pyproject.toml; ARGS=--upgrade takes newer versions
 	scripts/lock.sh $(ARGS)

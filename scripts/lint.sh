@@ -14,7 +14,7 @@ locks_without_address() { # a lock file that names a registry ties every user to
     ! grep -nE '://|^ *-(i|f) |--(extra-)?index-url|--find-links' backend/requirements.txt deploy/requirements*.txt
 }
 
-mapfile -d '' shell_scripts < <(find . -path ./.cache -prune -o \( -name '*.sh' -o -path './.ci/run' \) -type f -print0)
+mapfile -d '' shell_scripts < <(find . -path ./.cache -prune -o \( -name '*.sh' -o -path './.ci/run' -o -path './images/*/hold_pause' -o -path './images/*/install-packages' \) -type f -print0)
 
 check "ruff check" .venv/bin/ruff check --quiet .
 check "ruff format" .venv/bin/ruff format --quiet --check .

@@ -170,7 +170,7 @@ class Engine:
             said = str(error.explanation or error)
             if "too new" in said:
                 raise EngineTooOld(said, OLDEST) from error
-            if "no space left on device" in said:
+            if "no space left on device" in said.lower():
                 raise DiskFull("it", self.host, None) from error
             raise EngineRefused(said) from error
         except (RequestException, DockerException) as error:

@@ -365,6 +365,7 @@ class BuildFailed(OpentrError):
     def __init__(self, image: str, tail: Sequence[str], log: Path, hint: str) -> None:
         super().__init__("\n".join([f"the image {image} could not be built:", *(f"    {line}" for line in tail)]), hint)
         self.image = image
+        self.tail = tail
         self.log = log
 
 

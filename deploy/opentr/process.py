@@ -178,27 +178,33 @@ def _child(
     """Start a program; whatever error leaves the block ends it first, Ctrl-C included. Raises ProgramMissing."""
     _log.debug("%s", shown(argv))
     child: subprocess.Popen[str] | None = None
+    given = _environment() | dict(environment or {})
     try:
-        with _signals_wait():
+        with _signals_wait(), _startable(argv[0]):
             child = subprocess.Popen(
                 argv,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                env=_environment() | dict(environment or {}),
+                env=given,
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
             )
-        with child:
-            yield child
-    except OSError as error:
-        if child:
-            raise
-        raise ProgramMissing(argv[0], error.strerror or str(error)) from error
+        yield child
     finally:
-        if child:
-            _end(child)
+        if child is not None:
+            with child:
+                _end(child)
+
+
+@contextmanager
+def _startable(program: str) -> Iterator[None]:
+    """Raises ProgramMissing if the block can't start the program."""
+    try:
+        yield
+    except OSError as error:
+        raise ProgramMissing(program, error.strerror or str(error)) from error
 
 
 @contextmanager
@@ -216,10 +222,10 @@ def _signals_wait() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in arrived:
-            signal.raise_signal(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for caught in arrived:
+            signal.raise_signal(caught)
 
 
 def _environment() -> dict[str, str]:
@@ -252,10 +258,8 @@ def _check(argv: Sequence[str], code: int | None, complaints: str) -> None:
 
 
 def _spawn(argv: Sequence[str], mask: set[int]) -> int:
-    try:
+    with _startable(argv[0]):
         return os.posix_spawnp(argv[0], tuple(argv), _environment(), setsigmask=mask, setsigdef=_PASSED_ON)
-    except OSError as error:
-        raise ProgramMissing(argv[0], error.strerror or str(error)) from error
 
 
 def _wait(pid: int) -> int:

@@ -140,10 +140,14 @@ def _userlist(credentials: Credentials) -> str:
 
 
 def _redis_users(credentials: Credentials) -> str:
-    """Redis's users. `app` may do all but administrate; `health` may only ask whether Redis is well."""
+    """Redis's users. `app` may do all but administrate; `health` may only ask whether Redis is well.
+
+    Nobody can be `default` (it is off), and yet it needs every right: at its start Redis replays its append-only file
+    as that user, and a MULTI that it may not run is dropped, with what a queue held (*run*, Redis 8.0).
+    """
     password = hashlib.sha256(credentials["redis_password"].reveal().encode()).hexdigest()
     return (
-        "user default reset off\n"
+        "user default reset off ~* &* +@all\n"
         f"user app reset on #{password} ~* &* +@all -@admin -@dangerous +info +keys +flushdb +swapdb +sort\n"
         "user health reset on nopass +ping +info\n"
     )

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         21_600, ge=300, description="longest run of a task; a lost message is delivered again ten minutes after that"
     )
     WORKER_STOP_SECONDS: Seconds = Field(
-        20, description="how long a worker that is stopped (SIGQUIT) lets its tasks go on; then they are queued again"
+        20, description="how long a worker that is stopped (SIGTERM) lets its tasks go on; then they are queued again"
     )
 
     JWT_SECRET_FILE: Path | None = Field(

@@ -70,7 +70,8 @@ def make_database(environment: Environment, source: Source) -> Made:
 def record(environment: Environment, source: Source, made: Made) -> None:
     """Write down that a database was made here: from now on a vanished volume is an accident."""
     made_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    environment.state.write(RECORD, {"made_at": made_at, "source": source, "revision": made.revision})
+    data = {"made_at": made_at, "source": source, "revision": made.revision}
+    environment.state.write(RECORD, data | {"admin_email": environment.settings.admin.email})
 
 
 def ensure_live(environment: Environment) -> None:
@@ -84,6 +85,7 @@ def make_next(environment: Environment, source: Source, then: str = "") -> Made:
     """Make `opentranscribe_next`; `then` is SQL to run when it is complete. Raises SchemaBroken, ProcessFailed."""
     runtime = environment.runtime
     if environment.name == "prod":
+        ensure_live(environment)
         made = _build(environment, NEXT, source)
         psql.execute(runtime, then, psql.MAINTENANCE)
         return made
@@ -120,6 +122,7 @@ def clone_sql(environment: Environment, template: str) -> str:
     """The SQL that makes the next database out of the template, and says the template's comment.
 
     If there is no such template it does and says nothing. What roles.sql grants on a database as a whole isn't cloned.
+    A live database that somebody has dropped is made, empty, so that there is something to put in its place.
     """
     return f"""\
 SELECT count(*) > 0 AS there FROM pg_database WHERE datname = '{template}' \\gset
@@ -128,6 +131,10 @@ SELECT count(*) > 0 AS there FROM pg_database WHERE datname = '{template}' \\gse
 \\quit
 \\endif
 SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{template}';
+SELECT count(*) = 0 AS lost FROM pg_database WHERE datname = '{LIVE}' \\gset
+\\if :lost
+CREATE DATABASE {LIVE};
+\\endif
 DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);
 CREATE DATABASE {NEXT} TEMPLATE {template};
 \\connect {NEXT}

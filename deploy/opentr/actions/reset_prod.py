@@ -13,7 +13,7 @@ from opentr.actions import addresses, reset, safety, start
 from opentr.actions.sizes import size
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
-from opentr.errors import PreviousUnsaved
+from opentr.errors import PreviousUnsaved, ProcessFailed
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, tables
 from opentr.server.generations import LIVE, PREVIOUS
@@ -33,9 +33,13 @@ class Live:
     size_bytes: int
     revision: str
     rows: dict[str, int]
+    unreadable: str = ""
+    """why its rows can't be counted"""
 
     def lines(self) -> list[str]:
         """For people."""
+        if self.unreadable:
+            return [f"the live database {LIVE}: {size(self.size_bytes)}; it can't be read: {self.unreadable}"]
         revision = f"at revision {self.revision}" if self.revision else "without a revision"
         width = max((len(name) for name in self.rows), default=0)
         counts = [f"  {name:{width}} {count:>12,} rows" for name, count in self.rows.items() if count]
@@ -64,13 +68,14 @@ class Outcome:
 
 
 def observe(environment: Environment) -> Live:
-    """The live database, its server started if need be.
-
-    Raises ServiceUnhealthy if Postgres doesn't come up, ProcessFailed if the database can't be read.
-    """
+    """The live database, its server started if need be. Raises ServiceUnhealthy if Postgres doesn't come up."""
     run_steps(start.steps(environment, INFRA))
     runtime = environment.runtime
-    return Live(tables.size_bytes(runtime, LIVE), tables.revision(runtime, LIVE), tables.rows(runtime, LIVE))
+    size_bytes = tables.size_bytes(runtime, LIVE)
+    try:
+        return Live(size_bytes, tables.revision(runtime, LIVE), tables.rows(runtime, LIVE))
+    except ProcessFailed as failure:
+        return Live(size_bytes, "", {}, failure.stderr.strip())
 
 
 def deed(environment: Environment, *, undo: bool, dump: bool) -> str:

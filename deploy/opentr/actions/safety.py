@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 PROOF = f"{LIVE}_proof"
 """The database in which a dump proves itself."""
 FOLDER = "backups"
-_DATA = "/var/lib/postgresql"
 _MARGIN_BYTES = 50_000_000
 
 
@@ -135,10 +134,10 @@ def _require_room(runtime: Runtime, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise NoRoom("the dump", str(folder), size(needed), size(free))
-    said = runtime.run_in("postgres", ["df", "--output=avail", "--block-size=1", _DATA])
+    said = runtime.run_in("postgres", ["df", "--output=avail", "--block-size=1", psql.VOLUME])
     free = int(said.split()[-1])
     if free < needed:
-        raise NoRoom("the proof of the dump", f"the volume of Postgres ({_DATA})", size(needed), size(free))
+        raise NoRoom("the proof of the dump", f"the volume of Postgres ({psql.VOLUME})", size(needed), size(free))
 
 
 def _private(place: Path, mode: str) -> IO[Any]:

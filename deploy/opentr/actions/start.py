@@ -160,11 +160,14 @@ def _prepare(environment: Environment) -> None:
 
 
 def _is_up(environment: Environment, services: Sequence[str]) -> bool:
-    """Whether each of these services is healthy, with the image it should have, and knows its password."""
+    """Whether there is a database, and each of these services is healthy and has the image that it should have."""
     images = environments.prepared_images(environment)
     there = {each.service: each for each in environment.runtime.services()}
-    return not _changed_roles(environment) and all(
-        there[name].healthy and there[name].image == images.get(name) for name in services
+    made = environment.state.read(database.RECORD) is not None
+    return (
+        made
+        and not _changed_roles(environment)
+        and all(there[name].healthy and there[name].image == images.get(name) for name in services)
     )
 
 

@@ -7,7 +7,7 @@ import click
 from opentr.cli import words
 
 
-@click.command()
+@click.command(epilog=words.examples("build", "build postgres", "build prod --plan"))
 @click.argument("names", nargs=-1, metavar="[dev|prod] [IMAGE...]")
 @click.option("--no-cache", is_flag=True, help="Build them anew, whatever is there.")
 @words.plan

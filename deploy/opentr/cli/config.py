@@ -12,12 +12,12 @@ PARTS = ("settings", "postgres", "pgbouncer", "redis", "proxy")
 COMMAND = "./opentr.sh config"
 
 
-@click.group()
+@click.group(epilog=words.examples("config show settings", "config check prod"))
 def config() -> None:
     """Show, check and apply the settings."""
 
 
-@config.command()
+@config.command(epilog=words.examples("config show", "config show pgbouncer prod"))
 @click.argument("names", nargs=-1, metavar="[settings|postgres|pgbouncer|redis|proxy] [dev|prod]")
 @words.as_json
 def show(names: tuple[str, ...], *, as_json: bool) -> None:
@@ -35,7 +35,7 @@ def show(names: tuple[str, ...], *, as_json: bool) -> None:
         _show_service(part, "prod" if part == "proxy" else environment, as_json=as_json)
 
 
-@config.command()
+@config.command(epilog=words.examples("config check", "config check prod"))
 @words.environment
 @words.as_json
 def check(environment: str, *, as_json: bool) -> int:
@@ -59,7 +59,7 @@ def check(environment: str, *, as_json: bool) -> int:
     return ExitCode.BLOCKED if any(one.blocks for one in found) else ExitCode.DONE
 
 
-@config.command()
+@config.command(epilog=words.examples("config apply", "config apply prod"))
 @words.environment
 @words.plan
 def apply(environment: str, *, plan: bool) -> None:
@@ -77,7 +77,7 @@ def apply(environment: str, *, plan: bool) -> None:
         print("nothing has changed")
 
 
-@config.command()
+@config.command(epilog=words.examples("config path", "config path prod"))
 @words.environment
 def path(environment: str) -> None:
     """Print the folder of secrets, rendered files and log."""

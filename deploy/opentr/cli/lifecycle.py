@@ -70,7 +70,7 @@ def restart(*, words_: tuple[str, ...], plan: bool, runtime: str | None) -> None
     _change("restart", environment, lambda found: action.steps(found, chosen), plan=plan, runtime=runtime)
 
 
-@click.command("restart-all")
+@click.command("restart-all", epilog=words.examples("restart-all"))
 @words.environment
 @words.plan
 @words.runtime
@@ -81,7 +81,7 @@ def restart_all(*, environment: str, plan: bool, runtime: str | None) -> None:
     _change("restart-all", environment, lambda found: action.steps(found, ()), plan=plan, runtime=runtime)
 
 
-@click.command("restart-backend")
+@click.command("restart-backend", epilog=words.examples("restart-backend"))
 @words.environment
 @words.plan
 @words.runtime
@@ -92,7 +92,7 @@ def restart_backend(*, environment: str, plan: bool, runtime: str | None) -> Non
     _change("restart-backend", environment, lambda found: action.steps(found, _BACKEND), plan=plan, runtime=runtime)
 
 
-@click.command("rebuild-backend")
+@click.command("rebuild-backend", epilog=words.examples("rebuild-backend"))
 @words.environment
 @words.plan
 @words.runtime

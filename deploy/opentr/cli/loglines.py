@@ -37,6 +37,8 @@ _LEVELS: dict[str, dict[str, Any]] = {
 _SERVICE_WIDTH = max(map(len, _COLOURS))
 _LEVEL_WIDTH = max(map(len, _LEVELS))
 _INDENT = " " * 4
+LONGEST = 4000
+"""Characters of a line on a terminal."""
 _OURS = ("time", "service", "level", "message")
 
 
@@ -56,8 +58,15 @@ class Text:
         time = entry.time.astimezone()
         level = self._styled((entry.level or "").ljust(_LEVEL_WIDTH), **_LEVELS.get(entry.level or "", {}))
         service = self._styled(entry.service.ljust(_SERVICE_WIDTH), fg=_COLOURS.get(entry.service))
-        text = entry.text(self._dim).replace("\n", f"\n{_INDENT}")
+        text = self._fitting(entry).replace("\n", f"\n{_INDENT}")
         return f"{self._new_day(time)}{self._dim(self._stamp(time))} {service} {level} {text}"
+
+    def _fitting(self, entry: Entry) -> str:
+        """The text; on a terminal a line that would fill it many times is cut, and says so."""
+        plain = entry.text()
+        if not self._terminal or len(plain) <= LONGEST:
+            return entry.text(self._dim)
+        return "\n".join(_cut(line) for line in plain.split("\n"))
 
     def _stamp(self, time: datetime) -> str:
         return (
@@ -77,6 +86,11 @@ class Text:
 
     def _styled(self, text: str, **style: Any) -> str:  # noqa: ANN401 - as click.style takes it
         return click.style(text, **style) if self._colour else text
+
+
+def _cut(line: str) -> str:
+    more = len(line) - LONGEST
+    return f"{line[:LONGEST]} … and {more:,} characters more (| less shows them)" if more > 0 else line
 
 
 def as_json(entry: Entry) -> str:

@@ -11,7 +11,9 @@ from opentr.cli import words
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
-@click.command()
+@click.command(
+    epilog=words.examples("logs postgres", "logs api worker --since 10m --level warning", "logs prod --grep timeout -f")
+)
 @click.argument("names", nargs=-1, metavar="[dev|prod] [SERVICE]...")
 @click.option("--since", metavar="WHEN", help="From then on: 10m, 2h, 1d ago, or a time: 2026-01-02T03:04.")
 @click.option("--grep", metavar="REGEX", help="Only entries in which this is found; (?i) at its begin: in any case.")

@@ -6,6 +6,8 @@ alone.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from opentr.cli.build import build
@@ -47,11 +49,18 @@ class Sections(click.Group):
                     formatter.write_dl(rows)
 
 
+def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's own
+    if wanted:
+        click.echo((Path(__file__).resolve().parents[3] / "VERSION").read_text(encoding="utf-8").strip())
+        ctx.exit()
+
+
 @click.group(
     cls=Sections,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=f"More: {PROGRAM} COMMAND --help. Where [dev|prod] is left out, dev is meant.",
 )
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print it.")
 def root() -> None:
     """Run and look after OpenTranscribe's data platform."""
 
@@ -64,7 +73,7 @@ def help_(command: tuple[str, ...]) -> int:
     return code or 0
 
 
-@root.command(epilog='Example: eval "$(./opentr.sh completion bash)"')
+@root.command(epilog='\b\nExample:\n  eval "$(./opentr.sh completion bash)"')
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
 def completion(shell: str) -> None:
     """Print what a shell reads to complete commands and services."""

@@ -15,7 +15,7 @@ from opentr.errors import BuildFailed, ProcessFailed
 from opentr.runtimes import images
 from opentr.runtimes.docker_command import compose_command, require_buildx
 from opentr.runtimes.images import BASE, Build
-from opentr.runtimes.room import FULL, disk_full
+from opentr.runtimes.room import disk_full, is_full
 from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Builder:
                         ui.show(f"{found['stage']}: {found['what']}")
         except ProcessFailed as error:
             text = place.read_text(encoding="utf-8")
-            if FULL in text:
+            if is_full(text):
                 raise disk_full(f"building {name}", self.engine) from error
             raise BuildFailed(name, list(tail), place, _hint(text, place)) from error
 

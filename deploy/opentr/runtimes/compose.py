@@ -17,7 +17,7 @@ from opentr.runtimes import lifetime, merged, ports
 from opentr.runtimes.argv import Project
 from opentr.runtimes.base import APP, INFRA, Owner, ServiceState
 from opentr.runtimes.docker_command import compose_command
-from opentr.runtimes.room import FULL, disk_full
+from opentr.runtimes.room import disk_full, is_full
 from opentr.runtimes.watch import Watch, ready, with_needs
 from opentr.settings import CHECKOUT
 
@@ -203,7 +203,7 @@ class Compose:
         if port := ports.taken(error.stderr):
             service = self._of_port(port)
             raise PortTaken(service, port, f"OPENTR_{service.upper()}_PORT", ports.holder(port)) from error
-        if FULL in error.stderr:
+        if is_full(error.stderr):
             raise disk_full("starting the services", self.engine) from error
         if "non-overlapping IPv4 address pool" in error.stderr:
             raise NetworksExhausted from error

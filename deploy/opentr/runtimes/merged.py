@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -131,11 +132,14 @@ class _Follower:
         """The lines that there are, then those that come."""
         self._read("", self._events)
         there = _wanted(self._engine, self._project, self._query)
-        for container, entry in _written(self._engine, there, self._query):
+        none_wanted = self._query.tail == 0  # the last one is looked at all the same: it tells where new ones begin
+        query = replace(self._query, tail=1) if none_wanted else self._query
+        for container, entry in _written(self._engine, there, query):
             self._seen[container] = entry.stamp
-            yield entry.line()
+            if not none_wanted:
+                yield entry.line()
         for each in there:
-            self._attach(each, tail=self._query.tail)
+            self._attach(each)
         yield from self._coming()
 
     def _coming(self) -> Iterator[LogLine]:
@@ -190,12 +194,12 @@ class _Follower:
             self._again.discard(name)
             self._attach(container)
 
-    def _attach(self, container: Container, *, tail: int | None = None) -> None:
-        """Read what comes after the last line that was seen; without one everything, or the last `tail` lines."""
+    def _attach(self, container: Container) -> None:
+        """Read what comes after the last line that was seen; without one, all that is wanted."""
         last = self._seen.get(container.id)
         # a little earlier: the engine is asked with the precision of a float, and what was seen is left out
-        since = instant(last) - timedelta(milliseconds=1) if last else None
-        if stream := _opened(self._engine, container, since=since, tail=None if last else tail, follow=True):
+        since = instant(last) - timedelta(milliseconds=1) if last else self._query.since
+        if stream := _opened(self._engine, container, since=since, tail=None, follow=True):
             self._streams[container.id] = stream
             new = (entry for entry in _joined(container.service, stream) if not last or entry.stamp > last)
             self._read(container.id, new)

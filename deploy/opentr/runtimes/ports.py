@@ -22,14 +22,16 @@ def taken(message: str) -> int | None:
 def holder(port: int) -> str | None:
     """The program of ours or, for root, of anybody that listens at this TCP port: name (pid 123); None if unknown."""
     sockets = {f"socket:[{inode}]" for inode in _listening(port)}
-    for link in Path("/proc").glob("[0-9]*/fd/*") if sockets else ():
-        try:
-            if str(link.readlink()) in sockets:
-                process = link.parents[1]
-                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (pid {process.name})"
-        except OSError:  # another user's, or it has just ended
-            continue
-    return None
+    processes = Path("/proc").glob("[0-9]*") if sockets else ()
+    found = next((each for each in processes if _has_open(each, sockets)), None)
+    return f"{(found / 'comm').read_text(encoding='utf-8').strip()} (pid {found.name})" if found else None
+
+
+def _has_open(process: Path, sockets: set[str]) -> bool:
+    try:
+        return any(str(link.readlink()) in sockets for link in (process / "fd").iterdir())
+    except OSError:  # another user's, or it has just ended
+        return False
 
 
 def _listening(port: int) -> list[str]:

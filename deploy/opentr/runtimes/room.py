@@ -11,8 +11,10 @@ from opentr.errors import DiskFull
 if TYPE_CHECKING:
     from opentr.containers import Engine
 
-FULL = "no space left on device"
-"""What engine, Compose and builds say of it."""
+
+def is_full(said: str) -> bool:
+    """Whether engine, Compose or a build tell of a full disk."""
+    return "no space left on device" in said.lower()
 
 
 def disk_full(what: str, engine: Engine) -> DiskFull:

@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from opentr.errors import DiskFull, ProcessFailed
+
 if TYPE_CHECKING:
     from opentr.runtimes.base import Runtime
 
@@ -14,6 +16,9 @@ MAINTENANCE = "postgres"
 """The database to be connected to while ours is renamed, made or dropped."""
 APPLICATION = "opentr"
 """How the server's views name our sessions."""
+VOLUME = "/var/lib/postgresql"
+"""Where Postgres's container has its volume."""
+_FULL = ("No space left on device", "Check free disk space")
 
 
 def argv(database: str = DATABASE, *options: str, application: str = APPLICATION) -> list[str]:
@@ -23,18 +28,18 @@ def argv(database: str = DATABASE, *options: str, application: str = APPLICATION
 
 
 def execute(runtime: Runtime, sql: str, database: str = DATABASE, *, application: str = APPLICATION) -> None:
-    """Run statements, each in its own transaction unless they say BEGIN. Raises ProcessFailed."""
-    runtime.run_in("postgres", argv(database, "-f", "-", application=application), stdin=sql)
+    """Run statements, each in its own transaction unless they say BEGIN. Raises ProcessFailed, DiskFull."""
+    _run(runtime, argv(database, "-f", "-", application=application), sql)
 
 
 def script(runtime: Runtime, sql: str, database: str = DATABASE) -> str:
     """Run a script and return the values that its statements gave, a line a row. Raises ProcessFailed."""
-    return runtime.run_in("postgres", argv(database, "--tuples-only", "--no-align", "-f", "-"), stdin=sql).strip()
+    return _run(runtime, argv(database, "--tuples-only", "--no-align", "-f", "-"), sql).strip()
 
 
 def query(runtime: Runtime, sql: str, database: str = DATABASE) -> list[dict[str, str]]:
     """Run one statement and return its rows, each value as text (NULL as the empty one). Raises ProcessFailed."""
-    answer = runtime.run_in("postgres", argv(database, "--csv", "-f", "-"), stdin=sql)
+    answer = _run(runtime, argv(database, "--csv", "-f", "-"), sql)
     return list(csv.DictReader(io.StringIO(answer)))
 
 
@@ -42,3 +47,12 @@ def literal(text: str) -> str:
     """The text as an SQL string."""
     quoted = text.replace("\\", "\\\\").replace("'", "''")
     return f"E'{quoted}'"
+
+
+def _run(runtime: Runtime, words: list[str], sql: str) -> str:
+    try:
+        return runtime.run_in("postgres", words, stdin=sql)
+    except ProcessFailed as failure:
+        if any(sign in failure.stderr for sign in _FULL):
+            raise DiskFull("Postgres", VOLUME, None) from failure
+        raise

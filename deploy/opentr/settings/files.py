@@ -27,7 +27,8 @@ def read_file(file: Path) -> dict[str, Given]:
     """The lines of one file; none if there is no such file. Raises EnvFileUnreadable."""
     found: dict[str, Given] = {}
     for binding in parse_stream(io.StringIO(_text(file))):
-        place = f"{file.name}, line {binding.original.line}"
+        # The parser counts from the blank lines before.
+        place = f"{file.name}, line {binding.original.line + _blank_lines_before(binding.original.string)}"
         if binding.error or (binding.key and binding.value is None):
             raise EnvFileUnreadable(place, "this is not NAME=value, and no comment")
         if binding.key is None:
@@ -36,6 +37,10 @@ def read_file(file: Path) -> dict[str, Given]:
             raise EnvFileUnreadable(place, f"{binding.key} is set a second time, first in {found[binding.key].place}")
         found[binding.key] = Given(str(binding.value), place)
     return found
+
+
+def _blank_lines_before(text: str) -> int:
+    return text[: len(text) - len(text.lstrip())].count("\n") if text.strip() else 0
 
 
 def _text(file: Path) -> str:

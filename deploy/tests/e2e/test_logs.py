@@ -110,7 +110,7 @@ def test_nothing_in_a_line_reaches_the_terminal_raw(dev: Stack):
     said = subprocess.run(
         [dev.command, "logs", "postgres", "--grep", "marked"], env=dev.variables, capture_output=True, check=True
     )
-    assert said.stdout.rstrip().endswith("marked   \N{REPLACEMENT CHARACTER}".encode())
+    assert said.stdout.rstrip().endswith("marked  \N{REPLACEMENT CHARACTER}".encode())
     assert b"\033" not in said.stdout
 
 
@@ -150,8 +150,8 @@ def test_the_end_of_a_long_log_is_shown_at_once(dev: Stack):
 
 
 def test_following_survives_a_restart_and_ends_by_ctrl_c_without_words(dev: Stack, follow: Callable[..., Following]):
-    following = follow("redis", "postgres", "--tail", "0")
-    dev.done("exec", "redis", "--", "true")
+    following = follow("redis", "postgres", "--tail", "1")
+    following.wait_for("")
     raise_log(dev, "seen while following")
     assert following.wait_for("seen while following")["service"] == "postgres"
     dev.done("restart", "redis")

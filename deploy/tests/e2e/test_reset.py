@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
 import urllib.parse
 import urllib.request
 from contextlib import closing
@@ -24,8 +26,11 @@ from tests.e2e.watching import (
     redis,
     sql,
 )
+from tests.stacks import CHECKOUT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.e2e.conftest import MakeStack
     from tests.stacks import Stack
 
@@ -50,9 +55,7 @@ def remember(stack: Stack, word: str) -> None:
 def remembered(stack: Stack) -> list[str]:
     """The words that are found in the three parts."""
     tag = sql(stack, "SELECT name FROM tag WHERE name NOT IN ('Important', 'Meeting', 'Interview', 'Personal')")
-    media = inside(
-        stack, "api", "sh", "-c", "if [ -e /srv/media/current/remembered ]; then cat /srv/media/current/remembered; fi"
-    )
+    media = inside(stack, "api", "find", "/srv/media/current", "-name", "remembered", "-exec", "cat", "{}", ";")
     return [tag, redis(stack, 0, "GET remembered"), media]
 
 
@@ -63,9 +66,7 @@ def works(stack: Stack) -> None:
     assert not pool_is_paused(stack)
     assert len(generations(stack)) == 1
     assert databases(stack) <= {LIVE, PREVIOUS}
-    with watching.asking(stack) as answers:
-        pass
-    assert answers.failures == []
+    watching.wait_until(lambda: watching.answers(stack))
 
 
 def test_from_nothing_to_everything_healthy(stacks: MakeStack):
@@ -80,7 +81,7 @@ def test_from_nothing_to_everything_healthy(stacks: MakeStack):
     assert stack("health").returncode == 0
     assert sql(stack, "SELECT count(*) FROM alembic_version") == "1"
     form = urllib.parse.urlencode({"username": "admin@example.com", "password": password}).encode()
-    with urllib.request.urlopen(f"http://{stack.address('api', 8000)}/api/auth/token", form) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"http://{stack.address('api', 8000)}/api/auth/token", form) as answer:
         assert json.load(answer)["token_type"] == "bearer"  # noqa: S105 - no password
 
 
@@ -180,11 +181,10 @@ def test_hard_needs_a_word_and_removes_the_volumes(kept: Stack):
 def test_killed_at_any_step_the_next_command_puts_it_right(kept: Stack, words: tuple[str, ...], step: int):
     kept.done("reset", "dev")
     remember(kept, "before")
-    with watching.asking(kept) as answers:
-        interrupted_at(kept, step, signal.SIGKILL, "reset", "dev", *words)
-        # the pool isn't left paused, even before anything else is typed
-        watching.wait_until(lambda: not pool_is_paused(kept))
-    assert answers.failures == []
+    interrupted_at(kept, step, signal.SIGKILL, "reset", "dev", *words)
+    # the pool isn't left paused, even before anything else is typed
+    watching.wait_until(lambda: not pool_is_paused(kept))
+    watching.wait_until(lambda: watching.answers(kept))
     kept.done("start")
     works(kept)
     assert len({*remembered(kept)}) == 1
@@ -215,10 +215,21 @@ def test_a_container_that_dies_during_the_reset(kept: Stack, service: str):
     with watching.running(kept, "reset", "dev") as process:
         watching.wait_until(lambda: (kept.state / "swap.json").exists() or process.poll() is not None)
         kept.engine.remove_container(kept.containers()[service].id, grace=0)
-        process.communicate()
+        process.wait()
     kept.done("start")
     kept.done("reset", "dev")
     works(kept)
+
+
+def test_the_swap_survives_a_restart_of_redis(kept: Stack):
+    kept.done("reset", "dev")
+    remember(kept, "before")
+    kept.done("reset", "dev")
+    kept.done("restart", "dev", "redis")
+    assert remembered(kept) == ["", "", ""]
+    works(kept)
+    kept.done("reset", "dev", "--undo")
+    assert remembered(kept) == ["before"] * 3
 
 
 def test_a_stopped_stack_is_reset_too(kept: Stack):
@@ -241,3 +252,67 @@ def test_where_only_the_data_services_run_the_app_stays_out(stack: Stack):
     assert sql(stack, "SELECT count(*) FROM tag WHERE name = 'old'") == "0"
     stack.done("reset", "dev", "--undo")
     assert sql(stack, "SELECT count(*) FROM tag WHERE name = 'old'") == "1"
+
+
+NOT_IN_A_CLONE = shutil.ignore_patterns(".git", ".venv", ".cache", ".opentr", "__pycache__", ".hypothesis", "*_cache")
+
+
+@pytest.fixture
+def developers(stacks: MakeStack, tmp_path: Path) -> Stack:
+    """The data services of a checkout whose SQL a test may change. It borrows this one's Python packages."""
+    place = tmp_path / "a checkout"
+    shutil.copytree(CHECKOUT, place, ignore=NOT_IN_A_CLONE)
+    script = f'#!/bin/sh\nPYTHONPATH="{place}/deploy:{place}/backend" exec {CHECKOUT}/.venv/bin/python -m opentr "$@"\n'
+    (place / "opentr.sh").write_text(script)
+    made = stacks(checkout=place)
+    made.done("start", "--profile", "infra")
+    return made
+
+
+def test_sql_that_is_ahead_of_the_migrations_is_reset_to_and_told(developers: Stack):
+    file = developers.checkout / "database/init_db.sql"
+    good = file.read_text()
+    file.write_text(good + "CREATE TABLE ahead (id integer PRIMARY KEY);\n")
+    said = developers.done("reset", "dev")
+    assert said.splitlines()[-1] == "init_db.sql is ahead of the migrations; type ./opentr.sh db revision -m ..."
+    assert sql(developers, "SELECT to_regclass('ahead')") == "ahead"
+    assert sql(developers, "SELECT to_regclass('alembic_version')") == ""
+    assert "init_db.sql is ahead" in developers.done("reset", "dev")
+    file.write_text(f"{good}CREATE TABLE broken (\n")
+    broken = developers("reset", "dev")
+    assert broken.returncode == 1
+    line = len(good.splitlines()) + 1
+    assert f"database/init_db.sql, line {line}: syntax error" in broken.stderr
+    assert sql(developers, "SELECT to_regclass('ahead')") == "ahead"
+    assert databases(developers) == {LIVE, PREVIOUS}
+    file.write_text(good)
+    assert "ahead" not in developers.done("reset", "dev")
+
+
+def test_on_a_full_disk_nothing_changes_and_it_works_when_there_is_room(stack: Stack):
+    stack("status")
+    own = (stack.state / "id").read_text().strip()
+    labels = {
+        "com.docker.compose.project": stack.project,
+        "com.docker.compose.volume": "postgres-data",
+        "org.opentranscribe.project": stack.project,
+        "org.opentranscribe.state": own,
+        "org.opentranscribe.checkout": str(CHECKOUT),
+    }
+    options = ["--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", "o=size=200m,uid=10001,gid=10001,mode=0700"]
+    words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+    volume = f"{stack.project}_postgres-data"
+    subprocess.run(["docker", "volume", "create", *options, *words, volume], check=True)  # noqa: S607
+    stack.done("start", "--profile", "infra")
+    sql(stack, "INSERT INTO tag (name) VALUES ('kept'); CHECKPOINT")
+    free = int(inside(stack, "postgres", "df", "--output=avail", "--block-size=1", "/var/lib/postgresql").split()[-1])
+    inside(stack, "postgres", "fallocate", "--length", str(free - 300_000), "/var/lib/postgresql/filler")
+    said = stack("reset", "dev")
+    assert said.returncode == 4
+    assert "no room left" in said.stderr
+    assert sql(stack, "SELECT name FROM tag WHERE name = 'kept'") == "kept"
+    assert not pool_is_paused(stack)
+    inside(stack, "postgres", "rm", "/var/lib/postgresql/filler")
+    stack.done("reset", "dev")
+    assert sql(stack, "SELECT name FROM tag WHERE name = 'kept'") == ""
+    assert databases(stack) == {LIVE, PREVIOUS}

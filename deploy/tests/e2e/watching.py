@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import jwt
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterator
 
     from tests.stacks import Stack
@@ -39,15 +39,13 @@ class Answers:
 def asking(stack: Stack) -> Iterator[Answers]:
     """A client that keeps asking the API for its files meanwhile."""
     answers, told, first = Answers(), threading.Event(), threading.Event()
-    request = urllib.request.Request(f"http://{stack.address('api', 8000)}/api/files")  # noqa: S310 - http, our own
-    request.add_header("Authorization", f"Bearer {token(stack)}")
+    request = files_request(stack)
 
     def ask() -> None:
         while not told.is_set():
             began = time.monotonic()
             try:
-                with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310 - as above
-                    answer.read()
+                get(request)
                 answers.good += 1
             except OSError as error:
                 answers.failures.append(str(error))
@@ -60,6 +58,28 @@ def asking(stack: Stack) -> Iterator[Answers]:
     yield answers
     told.set()
     thread.join()
+
+
+def files_request(stack: Stack) -> urllib.request.Request:
+    """The question for the administrator's files."""
+    request = urllib.request.Request(f"http://{stack.address('api', 8000)}/api/files")
+    request.add_header("Authorization", f"Bearer {token(stack)}")
+    return request
+
+
+def get(request: urllib.request.Request) -> None:
+    """Asks once; raises OSError for any other answer than a good one."""
+    with urllib.request.urlopen(request, timeout=_PATIENCE_SECONDS) as answer:  # noqa: S310 - our own, by http
+        answer.read()
+
+
+def answers(stack: Stack) -> bool:
+    """Whether the API answers now."""
+    try:
+        get(files_request(stack))
+    except OSError:
+        return False
+    return True
 
 
 def token(stack: Stack) -> str:
@@ -77,10 +97,13 @@ def sql(stack: Stack, statement: str, database: str = LIVE) -> str:
 
 def inside(stack: Stack, service: str, *words: str) -> str:
     """What a program in a service's container says."""
-    container = stack.containers()[service].id
-    return subprocess.run(
-        ["docker", "exec", container, *words], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    return _said(["docker", "exec", stack.containers()[service].id, *words]).strip()
+
+
+def _said(words: list[str], stdin: str = "") -> str:
+    said = subprocess.run(words, input=stdin, check=False, capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
 
 
 def databases(stack: Stack) -> set[str]:
@@ -93,10 +116,8 @@ def redis(stack: Stack, number: int, command: str) -> str:
     """What Redis answers in one of its databases."""
     password = (stack.state / "secrets/redis_password").read_text().strip()
     container = stack.containers()["redis"].id
-    words = ["docker", "exec", "-i", container, "redis-cli"]
     lines = f"AUTH app {password}\nSELECT {number}\n{command}\n"
-    said = subprocess.run(words, input=lines, check=True, capture_output=True, text=True).stdout
-    return said.splitlines()[2].strip()
+    return _said(["docker", "exec", "-i", container, "redis-cli"], stdin=lines).split("\n")[2].strip()
 
 
 def generations(stack: Stack) -> set[str]:
@@ -115,7 +136,7 @@ def pool_is_paused(stack: Stack) -> bool:
 
 
 def commands(stack: Stack) -> list[str]:
-    """The commands that the tool has begun in its last call but one, and in the last, by its own log."""
+    """The commands that the tool has begun in containers since it was called, by its own log."""
     lines = (stack.state / "opentr.log").read_text().split(" begin: ")[-1].splitlines()
     return [line for line in lines if " exec --interactive " in line and "ended with" not in line]
 
@@ -125,7 +146,7 @@ def running(stack: Stack, *words: str) -> Iterator[subprocess.Popen[str]]:
     """`./opentr.sh` with these words, at work beside the block; killed at its end if it still is."""
     before = log_size(stack)
     process = subprocess.Popen(
-        [stack.command, *words], env=stack.variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [stack.command, *words], env=stack.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
     )
     try:
         wait_until(lambda: log_size(stack) > before or process.poll() is not None)
@@ -133,7 +154,7 @@ def running(stack: Stack, *words: str) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+        process.wait()
 
 
 def log_size(stack: Stack) -> int:

@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,6 +103,26 @@ def test_following_takes_up_a_service_that_is_made_anew(stack: Stack, redis: Com
             seen.append(next(lines))
     assert seen[-len(written) :] == written
     assert first.time < written[0].time
+
+
+def test_following_new_lines_alone_shows_no_old_ones_also_after_a_restart(redis: Compose):
+    with closing(redis.logs(LogQuery(("redis",), tail=0, follow=True))) as lines:
+        old = list(redis.logs(LogQuery(("redis",))))
+        followed = iter(lines)
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(next, followed)
+            redis.restart(["redis"])
+            assert first.result() not in old
+
+
+def test_following_since_a_time_shows_no_older_lines(redis: Compose):
+    now = datetime.now(UTC)
+    with closing(redis.logs(LogQuery(("postgres", "redis"), since=now, follow=True))) as lines:
+        followed = iter(lines)
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(next, followed)
+            redis.restart(["redis"])
+            assert first.result().time >= now
 
 
 def test_a_container_that_was_removed_behind_our_back_comes_back(stack: Stack, redis: Compose):

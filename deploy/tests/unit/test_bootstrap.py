@@ -111,7 +111,7 @@ def checkout(packages: Packages, tmp_path: Path) -> Path:
 def installed(packages: Packages, online: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which the tool has been called once. Tests leave it as it is."""
     place = clone(packages, tmp_path_factory.mktemp("an installed clone") / "it's here")
-    said = call(place / "opentr.sh", "version", env=online)
+    said = call(place / "opentr.sh", "--version", env=online)
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING)
     return place
 
@@ -121,14 +121,14 @@ def call(*argv: str | Path, env: dict[str, str], cwd: Path | str = "/") -> subpr
 
 
 def test_the_second_call_says_nothing_and_starts_no_installation(installed: Path, offline: dict[str, str]):
-    said = call(installed / "opentr.sh", "version", env=offline)
+    said = call(installed / "opentr.sh", "--version", env=offline)
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", "")
 
 
 def test_it_can_be_called_through_links(installed: Path, offline: dict[str, str], tmp_path: Path):
     (tmp_path / "first").symlink_to(installed / "opentr.sh")
     (tmp_path / "second").symlink_to("first")
-    assert call("./second", "version", env=offline, cwd=tmp_path).stdout == "0.1.0\n"
+    assert call("./second", "--version", env=offline, cwd=tmp_path).stdout == "0.1.0\n"
 
 
 def test_both_packages_are_seen_from_anywhere(installed: Path, offline: dict[str, str]):
@@ -143,7 +143,7 @@ def test_both_packages_are_seen_from_anywhere(installed: Path, offline: dict[str
 def test_a_moved_checkout_is_installed_anew(installed: Path, online: dict[str, str], tmp_path: Path):
     moved = tmp_path / "moved"
     shutil.copytree(installed, moved, symlinks=True)
-    said = call(moved / "opentr.sh", "version", env=online)
+    said = call(moved / "opentr.sh", "--version", env=online)
     assert (said.returncode, said.stderr) == (0, INSTALLING)
     where = call(moved / ".venv/bin/python", "-c", "import opentr; print(opentr.__file__)", env=online)
     assert where.stdout.startswith(str(moved))
@@ -158,7 +158,7 @@ def test_a_new_lock_is_installed_and_a_failure_leaves_the_old_packages(
     lock.write_text(lock.read_text() + "no-such-package==1 --hash=sha256:" + 64 * "0" + "\n")
     before = (place / ".venv").readlink()
 
-    said = call(place / "opentr.sh", "version", env=offline)
+    said = call(place / "opentr.sh", "--version", env=offline)
     assert (said.returncode, said.stdout) == (1, "")
     what, hint = said.stderr.splitlines()[-2:]
     assert what == f"The Python packages could not be installed (all of the output: {place}/.cache/venv/install.log)."
@@ -175,9 +175,9 @@ def test_going_back_to_the_lock_before_installs_nothing(
     before = lock.read_text()
     for text in (before, before + "# another one\n"):
         lock.write_text(text)
-        assert call(place / "opentr.sh", "version", env=online).stderr == INSTALLING
+        assert call(place / "opentr.sh", "--version", env=online).stderr == INSTALLING
     lock.write_text(before)
-    said = call(place / "opentr.sh", "version", env=offline)
+    said = call(place / "opentr.sh", "--version", env=offline)
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", "")
 
 
@@ -186,7 +186,7 @@ def test_a_package_that_is_not_the_locked_one_is_refused(checkout: Path, online:
     first, *others = lock.read_text().splitlines(keepends=True)
     name, digest = first.split("sha256:")
     lock.write_text("".join([f"{name}sha256:{digest[::-1].strip()}\n", *others]))
-    said = call(checkout / "opentr.sh", "version", env=online)
+    said = call(checkout / "opentr.sh", "--version", env=online)
     assert said.returncode == 1
     assert "could not be installed" in said.stderr
     assert not (checkout / ".venv").exists()
@@ -198,14 +198,14 @@ def test_packages_of_the_callers_pythonpath_are_not_taken_for_installed(
     theirs = tmp_path / "theirs"
     for wheel in packages.folder.iterdir():
         zipfile.ZipFile(wheel).extractall(theirs)
-    said = call(checkout / "opentr.sh", "version", env=online | {"PYTHONPATH": str(theirs)})
+    said = call(checkout / "opentr.sh", "--version", env=online | {"PYTHONPATH": str(theirs)})
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING)
 
 
 def test_an_environment_that_lacks_something_is_not_taken_for_complete(checkout: Path, online: dict[str, str]):
     lock = checkout / "deploy/requirements.txt"
     lock.write_text("".join(line for line in lock.read_text().splitlines(keepends=True) if "psycopg2" not in line))
-    said = call(checkout / "opentr.sh", "version", env=online)
+    said = call(checkout / "opentr.sh", "--version", env=online)
     assert said.returncode == 1
     assert "No module named 'psycopg2'" in said.stderr
     assert said.stderr.splitlines()[-2].startswith("The Python packages could not be installed (all of the output: ")
@@ -223,7 +223,7 @@ def test_files_that_a_call_with_sudo_left_are_said_with_the_command_that_mends_i
     (cache / place).chmod(0o555)
     # Without its capabilities root can write only what its mode allows, as everybody.
     powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    said = call(*powerless, checkout / "opentr.sh", "version", env=online)
+    said = call(*powerless, checkout / "opentr.sh", "--version", env=online)
     (cache / place).chmod(0o755)
     user = getpass.getuser()
     assert said.returncode == 1
@@ -240,7 +240,7 @@ def test_an_interrupted_installation_is_begun_again(checkout: Path, online: dict
     assert (started.returncode, stderr) == (130, INSTALLING)
     assert not (checkout / ".venv").exists()
 
-    said = call(checkout / "opentr.sh", "version", env=online)
+    said = call(checkout / "opentr.sh", "--version", env=online)
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING)
 
 
@@ -264,7 +264,7 @@ def test_of_two_calls_at_once_one_installs_and_both_work(checkout: Path, online:
 
 def start(checkout: Path, env: dict[str, str]) -> subprocess.Popen[str]:
     """A call in a process group of its own, as a shell makes one for each command."""
-    argv = [checkout / "opentr.sh", "version"]
+    argv = [checkout / "opentr.sh", "--version"]
     return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0)
 
 
@@ -282,7 +282,7 @@ def waiting_for_its_index(checkout: Path, env: dict[str, str]) -> Iterator[subpr
 
 def test_a_venv_of_somebody_else_is_left_alone(checkout: Path, online: dict[str, str]):
     (checkout / ".venv").mkdir()
-    said = call(checkout / "opentr.sh", "version", env=online)
+    said = call(checkout / "opentr.sh", "--version", env=online)
     assert said.returncode == 1
     assert said.stderr == (
         f"{checkout}/.venv was not made by this script.\nType: mv '{checkout}/.venv' '{checkout}/.venv.old'\n"
@@ -318,7 +318,7 @@ WITHOUT_VENV = "sys.modules['ensurepip'] = None"
 
 
 def test_missing_python_is_said_with_the_packages_to_install(checkout: Path, bare: dict[str, str]):
-    said = call(checkout / "opentr.sh", "version", env=bare)
+    said = call(checkout / "opentr.sh", "--version", env=bare)
     assert said.returncode == 1
     assert said.stderr.splitlines() == [
         "Python is not installed: the packages python3 and python3-venv are missing.",
@@ -331,14 +331,14 @@ def test_a_python_that_does_not_fit_is_said_with_its_version(
     checkout: Path, bare: dict[str, str], patch: str, version: str
 ):
     add_python(bare, "python3", patch, version)
-    said = call(checkout / "opentr.sh", "version", env=bare)
+    said = call(checkout / "opentr.sh", "--version", env=bare)
     assert said.returncode == 1
     assert said.stderr.splitlines()[0] == f"Python 3.11 to 3.14 is needed, and python3 is {version}."
 
 
 def test_a_missing_venv_module_is_said_with_its_package(checkout: Path, bare: dict[str, str]):
     add_python(bare, "python3", WITHOUT_VENV)
-    said = call(checkout / "opentr.sh", "version", env=bare)
+    said = call(checkout / "opentr.sh", "--version", env=bare)
     assert said.returncode == 1
     assert said.stderr.splitlines() == [
         "python3 cannot make virtual environments: the package python3-venv is missing.",
@@ -350,7 +350,7 @@ def test_another_python_is_taken_if_python3_does_not_fit(checkout: Path, bare: d
     add_python(bare, "python3", OLD, "Python 3.9.2")
     add_python(bare, "python3.14", "raise SystemExit('this one is broken')")
     add_python(bare, "python3.12")
-    said = call(checkout / "opentr.sh", "version", env=bare)
+    said = call(checkout / "opentr.sh", "--version", env=bare)
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING)
 
 
@@ -359,9 +359,9 @@ def test_a_dev_environment_serves_the_tool_and_stays_one(
 ):
     shutil.copy(checkout / "deploy/requirements.txt", checkout / "deploy/requirements-dev.txt")
     assert call(checkout / "scripts/venv.sh", "dev", env=online).returncode == 0
-    assert call(checkout / "opentr.sh", "version", env=offline).stderr == ""
+    assert call(checkout / "opentr.sh", "--version", env=offline).stderr == ""
 
     with (checkout / "deploy/requirements-dev.txt").open("a") as lock:
         lock.write("# a new one\n")
-    said = call(checkout / "opentr.sh", "version", env=online)
+    said = call(checkout / "opentr.sh", "--version", env=online)
     assert (said.returncode, said.stderr) == (0, INSTALLING.replace("requirements.txt", "requirements-dev.txt"))

@@ -70,11 +70,10 @@ STOP_SIGNALS = {
     "pgbouncer": "SIGINT",  # after the transactions; SIGTERM waits for clients
     "redis": "SIGTERM",
     "api": "SIGTERM",
-    "worker": "SIGQUIT",  # soft shutdown: what doesn't end in time is sent again
+    "worker": "SIGTERM",  # what doesn't end in time goes back to the queue
     "migrate": "SIGINT",  # cancels its statement
     "proxy": "SIGUSR1",  # after the last request
 }
-SIGNAL_OF_DEV_WORKER = "SIGTERM"  # watchfiles passes it on
 HIDDEN_WORDS = re.compile(r"PASSWORD|SECRET|TOKEN|KEY", re.IGNORECASE)
 PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
@@ -163,8 +162,7 @@ def test_a_service_has_the_limits_of_its_own_settings(name: str, service: str) -
 @pytest.mark.parametrize(("name", "service"), EVERY_SERVICE)
 def test_a_service_ends_as_it_should(name: str, service: str) -> None:
     given = read(name, service)
-    in_dev = (name, service) == ("dev", "worker")
-    assert given["stop_signal"] == (SIGNAL_OF_DEV_WORKER if in_dev else STOP_SIGNALS[service])
+    assert given["stop_signal"] == STOP_SIGNALS[service]
     assert seconds(given["stop_grace_period"]) >= 30
     assert given["init"] is True
     assert given["restart"] == ("unless-stopped" if name == "prod" and service != "migrate" else "no")

@@ -493,6 +493,16 @@ def test_on_a_terminal_another_day_is_said_once():
     assert [text.count("──") for text in shown] == [2, 0, 2]
 
 
+def test_a_line_that_would_fill_the_terminal_is_cut_there_and_nowhere_else():
+    entry = Entry("api", START, "info", "first\n" + "x" * 1_000_000, {"ms": 3})
+    on_terminal, piped = (
+        loglines.Text(terminal=terminal, colour=terminal, today=START.date()).of(entry) for terminal in (True, False)
+    )
+    assert on_terminal.endswith("x … and 996,000 characters more (| less shows them)")
+    assert "first  ms=3" in on_terminal
+    assert "x" * 1_000_000 in piped
+
+
 def test_every_level_and_service_has_its_place():
     view = loglines.Text(terminal=True, colour=False, today=START.astimezone().date())
     shown = [

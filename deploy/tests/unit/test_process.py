@@ -172,16 +172,12 @@ def test_a_program_that_takes_too_long_is_ended():
 @pytest.mark.parametrize("call", ["process.run", "with process.lines", "with process.beside", "process.piped"])
 def test_an_interrupted_tool_ends_what_it_runs_and_waits_for_it(call: str, tmp_path: Path):
     """The program says by itself that it was ended, and by what."""
-    ended = tmp_path / "ended"
-    traps = [
-        "sh",
-        "-c",
-        f"trap 'echo by TERM >{ended}; exit 1' TERM; echo $$ >{tmp_path}/pid; mkfifo {tmp_path}/wait; read -r _ <{tmp_path}/wait",
-    ]
+    ended, wait = tmp_path / "ended", tmp_path / "wait"
+    traps = ["sh", "-c", f"trap 'echo by TERM >{ended}; exit 1' TERM; mkfifo {wait}; read -r _ <{wait}"]
     block = " as it: list(it) if hasattr(it, '__iter__') else it.ended(1000)" if call.startswith("with") else ""
     code = f"from opentr import process\n{call}({traps!r}){block}"
     with subprocess.Popen(python(code), stderr=subprocess.PIPE, text=True) as tool:
-        while not (tmp_path / "wait").exists():
+        while not wait.exists():
             pass
         tool.send_signal(signal.SIGINT)
         _, complaints = tool.communicate()
@@ -239,7 +235,8 @@ def test_a_killed_tool_closes_the_stdin_of_what_it_held(tmp_path: Path):
     out = tmp_path / "out"
     os.mkfifo(out)
     held = ["sh", "-c", f"echo one; cat; echo over >{out}"]
-    code = f"import time\nfrom opentr import process\nwith process.held({held!r}): print('ready', flush=True); time.sleep(1000)"
+    block = "print('ready', flush=True); time.sleep(1000)"
+    code = f"import time\nfrom opentr import process\nwith process.held({held!r}): {block}"
     with subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True) as tool:
         assert tool.stdout is not None
         assert tool.stdout.readline() == "ready\n"

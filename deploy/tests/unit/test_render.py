@@ -89,6 +89,7 @@ def test_derived_secrets_hold_no_more_than_needed(opened: State):
     assert files["secrets/pgbouncer_userlist"] == f'"pgb_auth" "{secrets["pgb_auth_password"].reveal()}"\n'
     hashed = hashlib.sha256(secrets["redis_password"].reveal().encode()).hexdigest()
     assert f"#{hashed} " in files["secrets/redis_users"]
+    assert "user default reset off " in files["secrets/redis_users"]
     assert not [text for text in secrets.values() if text in files["secrets/redis_users"]]
 
 
