@@ -101,7 +101,9 @@ def test_psql_is_interactive_at_a_terminal(
     terminal = on_terminal(started.command, "psql")
     terminal.wait_for("dev opentranscribe=>")
     terminal.type("SELECT 6 * 7 AS answer;\n")
-    terminal.wait_for("42")
+    terminal.wait_for("(1 row)")
+    terminal.screen = terminal.screen.partition("(1 row)")[2]
+    terminal.wait_for("dev opentranscribe=>")
     terminal.type("SELECT pg_sleep(60);\n")
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60);'"
     while started.done("psql", "-Atc", sleeping) != "1\n":

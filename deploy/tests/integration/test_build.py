@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr.actions import build as action
-from opentr.actions.environment import Environment
 from opentr.errors import BuildFailed, DiskFull, ImageUnknown
 from opentr.runtimes import builder as builders
 from opentr.runtimes.builder import Builder
@@ -22,6 +21,7 @@ from tests.stacks import Stack
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from opentr.actions.environment import Environment
     from opentr.runtimes.images import Build
 
 TOOL = """

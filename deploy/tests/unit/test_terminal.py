@@ -37,7 +37,8 @@ terminal.print_error("it [bold]failed[/bold]: at step 1", "type this")
 
 
 @pytest.fixture(autouse=True)
-def _silent_afterwards() -> Iterator[None]:
+def _silent() -> Iterator[None]:
+    ui.use(ui.Silent())
     yield
     ui.use(ui.Silent())
 
