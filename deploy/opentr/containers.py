@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -93,7 +93,6 @@ class Image:
     references: tuple[str, ...]
     labels: Mapping[str, str]
     size: int
-    created: str | int = ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class LogFrame:
 
     stamp: str
     text: str
-    complete: bool = field(default=True)
+    complete: bool = True
     """False: more of the same line follows in the next frame"""
 
 
@@ -171,7 +170,7 @@ class Engine:
             if "too new" in said:
                 raise EngineTooOld(said, OLDEST) from error
             if "no space left on device" in said.lower():
-                raise DiskFull("it", self.host, None) from error
+                raise DiskFull("what the Docker engine was to do", self.host, None) from error
             raise EngineRefused(said) from error
         except (RequestException, DockerException) as error:
             raise _missing(self.host, error) from error
@@ -261,16 +260,13 @@ class Engine:
             except ImageNotFound:
                 return None
         labels = (found.get("Config") or {}).get("Labels") or {}
-        return Image(found["Id"], tuple(found.get("RepoTags") or ()), labels, found["Size"], found.get("Created", ""))
+        return Image(found["Id"], tuple(found.get("RepoTags") or ()), labels, found["Size"])
 
     def images(self, label: str) -> list[Image]:
         """The images with this label, `name` or `name=value`."""
         with self._words():
             found = self._client.images(filters={"label": label})
-        return [
-            Image(i["Id"], tuple(i.get("RepoTags") or ()), i.get("Labels") or {}, i["Size"], i["Created"])
-            for i in found
-        ]
+        return [Image(i["Id"], tuple(i.get("RepoTags") or ()), i.get("Labels") or {}, i["Size"]) for i in found]
 
     def in_registry(self, reference: str, seconds: float) -> bool:
         """Whether the image's registry answers the engine within so many seconds, and has it."""

@@ -87,15 +87,15 @@ def make_next(environment: Environment, source: Source, then: str = "") -> Made:
     if environment.name == "prod":
         ensure_live(environment)
         made = _build(environment, NEXT, source)
-        psql.execute(runtime, then, psql.MAINTENANCE)
+        psql.execute(runtime, then, psql.MAINTENANCE, application=generations.SWAPPER)
         return made
     template = template_name(environment, source)
     clone = clone_sql(environment, template) + then
-    comment = psql.script(runtime, clone, psql.MAINTENANCE)
+    comment = psql.script(runtime, clone, psql.MAINTENANCE, application=generations.SWAPPER)
     if not comment:
         with ui.step(f"make a template from {TITLES[source]}"):
             _make_template(environment, template, source)
-        comment = psql.script(runtime, clone, psql.MAINTENANCE)
+        comment = psql.script(runtime, clone, psql.MAINTENANCE, application=generations.SWAPPER)
     return Made(None if comment == _UNSTAMPED else comment)
 
 

@@ -10,7 +10,7 @@ from opentr.actions import addresses, database, remove, start
 from opentr.actions.steps import Step
 from opentr.errors import PoolNotPaused
 from opentr.runtimes.base import APP, INFRA
-from opentr.server import generations, psql, sessions
+from opentr.server import generations, media, psql, sessions
 from opentr.server.generations import NEXT, PREVIOUS
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def renew(environment: Environment, source: Source) -> None:
     with generations.guarded(state, runtime):
         token = generations.begin(state, NEXT)
         made = database.make_next(environment, source, then=generations.naming(token, NEXT))
-        generations.prepare_rest(state, runtime, token, fresh=True)
+        media.prepare(runtime, token, fresh=True)
         swap(environment)
     database.record(environment, source, made)
 
@@ -124,8 +124,8 @@ def _swap_back(environment: Environment) -> None:
     generations.require_previous(runtime)
     with generations.guarded(state, runtime):
         token = generations.begin(state, PREVIOUS)
-        psql.execute(runtime, generations.naming(token, PREVIOUS), psql.MAINTENANCE)
-        generations.prepare_rest(state, runtime, token, fresh=False)
+        naming = generations.naming(token, PREVIOUS)
+        psql.execute(runtime, naming, psql.MAINTENANCE, application=generations.SWAPPER)
         swap(environment)
 
 

@@ -132,7 +132,7 @@ class Builder:
         place = self.state.folder / f"build-{name}.log"
         tail: deque[str] = deque(maxlen=_TAIL_LINES)
         try:
-            with command as lines, place.open("w", encoding="utf-8") as log:
+            with command as lines, place.open("w", buffering=1, encoding="utf-8") as log:
                 for line in lines:
                     log.write(f"{line}\n")
                     tail.append(line)

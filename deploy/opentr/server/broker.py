@@ -19,30 +19,25 @@ _REFUSAL = re.compile(r"^[A-Z]{3,} .+$", re.MULTILINE)
 _SWAP = f"""
 if redis.call('GET', '{KEY}') == ARGV[1] then return 'swapped before' end
 redis.call('SELECT', {OTHER})
-if redis.call('GET', '{KEY}') ~= ARGV[1] then return redis.error_reply('ERR there is no generation ' .. ARGV[1]) end
+if ARGV[2] == 'fresh' then redis.call('FLUSHDB', 'ASYNC') end
+redis.call('SET', '{KEY}', ARGV[1])
 redis.call('SWAPDB', {LIVE}, {OTHER})
 return 'swapped'
 """
 
 
-def prepare(state: State, runtime: Runtime, token: str, *, fresh: bool) -> None:
-    """Name the other database `token`, emptied if it is to be `fresh`."""
-    _run(state, runtime, f"SELECT {OTHER}", *(["FLUSHDB"] if fresh else []), f"SET {KEY} {token}")
-
-
-def swap(state: State, runtime: Runtime, token: str) -> None:
-    """Make the database named `token` the live one, unless it is.
+def swap(state: State, runtime: Runtime, token: str, *, fresh: bool) -> None:
+    """Make the other database the live one, named `token` and emptied first if it is to be `fresh`, unless it is so.
 
     A machine that loses its power in the next second may lose this: messages of the other generation are then found,
-    for tasks that the database doesn't have, and dropped (design §10).
+    for tasks that the database doesn't have, and dropped (design §10). Raises BrokerRefused, ProcessFailed.
     """
-    script = " ".join(_SWAP.split())
-    _run(state, runtime, f'EVAL "{script}" 0 {token}')
+    _run(state, runtime, f'EVAL "{" ".join(_SWAP.split())}" 0 {token} {"fresh" if fresh else "kept"}')
 
 
-def _run(state: State, runtime: Runtime, *commands: str) -> None:
-    """Run commands by redis-cli, which gets the password on its standard input. Raises BrokerRefused, ProcessFailed."""
+def _run(state: State, runtime: Runtime, command: str) -> None:
+    """Run a command by redis-cli, which gets the password on its standard input."""
     password = credentials.ensure(state)["redis_password"].reveal()
-    said = runtime.run_in("redis", ["redis-cli"], stdin="\n".join([f"AUTH app {password}", *commands, ""]))
+    said = runtime.run_in("redis", ["redis-cli"], stdin=f"AUTH app {password}\n{command}\n")
     if refusal := _REFUSAL.search(said):  # redis-cli ends with 0, whatever its commands answer
         raise BrokerRefused(refusal[0])

@@ -2,7 +2,7 @@
 
 A generation is a database, a Redis database and a folder of media files. Each of the three has two places: one that the
 app uses, and one beside. A swap exchanges them, first the databases, in one transaction: that decides. Then the others
-follow. What is to become live is named by a token of its own in all three places, and the token is written down before
+follow. What becomes live is named by a token of its own in all three places, and the token is written down before
 anything is done, so that a swap that was cut short anywhere is finished, or taken back, by the next command.
 """
 
@@ -30,7 +30,7 @@ NEXT = f"{LIVE}_next"
 RECORD = "swap"
 """The state's record of a swap that is going on: its token, and the database that is to become the live one."""
 SWAPPER = "opentr_swap"
-"""The application name of the session that swaps."""
+"""The application name of the sessions that make the next generation and swap it in."""
 _TOKEN_BYTES = 8
 _HAS_TABLES = (
     "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r') AS found"
@@ -89,14 +89,6 @@ def naming(token: str, incoming: str) -> str:
     return f"COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};\n{drop}\n"
 
 
-def prepare_rest(state: State, runtime: Runtime, token: str, *, fresh: bool) -> None:
-    """Name Redis's and the media's other place by the token too, emptied if they are to be `fresh`."""
-    together(
-        lambda: broker.prepare(state, runtime, token, fresh=fresh),
-        lambda: media.prepare(runtime, token, fresh=fresh),
-    )
-
-
 def replace_empty() -> str:
     """The SQL that puts the next database in the place of the live one, which is empty."""
     return f"DROP DATABASE {LIVE} WITH (FORCE);\nALTER DATABASE {NEXT} RENAME TO {LIVE};"
@@ -110,7 +102,7 @@ def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
     token, incoming = _record(state)
     with pool.paused(runtime, deadline_seconds):
         psql.execute(runtime, _exchange(incoming), psql.MAINTENANCE, application=SWAPPER)
-        _swap_rest(state, runtime, token)
+        _swap_rest(state, runtime, token, incoming)
     state.remove(RECORD)
 
 
@@ -135,7 +127,7 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     there = databases(runtime)
     if LIVE in there and there[LIVE].comment == _comment(token):
         with ui.step("finish the swap that was cut short"):
-            _swap_rest(state, runtime, token)
+            _swap_rest(state, runtime, token, incoming)
     else:
         with ui.step("take back what was cut short"):
             psql.execute(runtime, _take_back(incoming, there), psql.MAINTENANCE)
@@ -166,8 +158,12 @@ def _reachable(runtime: Runtime) -> bool:
     return {"postgres", "pgbouncer", "redis"} <= running
 
 
-def _swap_rest(state: State, runtime: Runtime, token: str) -> None:
-    together(lambda: broker.swap(state, runtime, token), lambda: media.swap(runtime, token))
+def _swap_rest(state: State, runtime: Runtime, token: str, incoming: str) -> None:
+    fresh = incoming == NEXT
+    together(
+        lambda: broker.swap(state, runtime, token, fresh=fresh),
+        lambda: media.swap(runtime, token, fresh=fresh),
+    )
 
 
 def _end_sessions(runtime: Runtime, condition: str) -> None:

@@ -32,9 +32,9 @@ def execute(runtime: Runtime, sql: str, database: str = DATABASE, *, application
     _run(runtime, argv(database, "-f", "-", application=application), sql)
 
 
-def script(runtime: Runtime, sql: str, database: str = DATABASE) -> str:
+def script(runtime: Runtime, sql: str, database: str = DATABASE, *, application: str = APPLICATION) -> str:
     """Run a script and return the values that its statements gave, a line a row. Raises ProcessFailed."""
-    return _run(runtime, argv(database, "--tuples-only", "--no-align", "-f", "-"), sql).strip()
+    return _run(runtime, argv(database, "--tuples-only", "--no-align", "-f", "-", application=application), sql).strip()
 
 
 def query(runtime: Runtime, sql: str, database: str = DATABASE) -> list[dict[str, str]]:

@@ -106,7 +106,7 @@ def test_psql_is_interactive_at_a_terminal(
     terminal.wait_for("dev opentranscribe=>")
     terminal.type("SELECT pg_sleep(60);\n")
     sleeping = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60);'"
-    while started.done("psql", "-Atc", sleeping) != "1\n":
+    while started.done("psql", "-Atqc", "SET ROLE none", "-c", sleeping) != "1\n":
         pass
     terminal.type("\x03")
     terminal.wait_for("canceling statement due to user request")

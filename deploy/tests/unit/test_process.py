@@ -190,8 +190,8 @@ def test_what_the_terminal_sends_to_us_does_not_reach_the_program(on_terminal: C
 import sys
 from opentr import process
 with process.held(["sh", "-c", "echo ready; cat"]) as line:
-    print("held", line, flush=True)
     try:
+        print("held", line, flush=True)
         sys.stdin.read()
     except KeyboardInterrupt:
         print("interrupted", flush=True)
