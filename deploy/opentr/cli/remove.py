@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from opentr.actions.steps import Step
 
 
-@click.command()
+@click.command(epilog=words.examples("clean", "clean prod --plan"))
 @words.environment
 @words.plan
 @words.yes
 @words.runtime
 def clean(*, environment: str, plan: bool, yes: bool, runtime: str | None) -> None:
-    """Remove what nothing needs any more: old images and templates, leftovers of killed commands, logs of builds."""
+    """Remove what nothing needs any more.
+
+    Those are old images and templates, leftovers of killed commands, and the logs of builds.
+    """
     from opentr.actions import remove as action
     from opentr.actions.environment import opened
     from opentr.cli import terminal
@@ -33,14 +36,17 @@ def clean(*, environment: str, plan: bool, yes: bool, runtime: str | None) -> No
         _run(steps, plan=plan)
 
 
-@click.command()
+@click.command(epilog=words.examples("remove dev"))
 @words.named_environment
 @words.plan
 @words.confirm
 @words.yes
 @words.runtime
 def remove(*, environment: str, plan: bool, confirm: str | None, yes: bool, runtime: str | None) -> None:
-    """Remove containers and networks. Data, images and secrets stay: `start` brings it all back."""
+    """Remove containers and networks; the data stays.
+
+    Images and secrets stay too: `start` brings it all back.
+    """
     from opentr.actions import remove as action
     from opentr.actions.environment import opened
     from opentr.cli import terminal
@@ -56,13 +62,16 @@ def remove(*, environment: str, plan: bool, confirm: str | None, yes: bool, runt
         _run(steps, plan=plan)
 
 
-@click.command()
+@click.command(epilog=words.examples("purge dev --plan", "purge dev"))
 @words.named_environment
 @words.plan
 @words.confirm
 @words.runtime
 def purge(*, environment: str, plan: bool, confirm: str | None, runtime: str | None) -> None:
-    """Remove everything for good: containers, networks, all data, images, secrets and dumps."""
+    """Remove everything for good, all data too.
+
+    Containers, networks, volumes, images, and the state with its secrets and dumps.
+    """
     from opentr.actions import remove as action
     from opentr.actions.environment import opened
     from opentr.cli import terminal

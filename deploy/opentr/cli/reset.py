@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FROM = click.Choice(("sql", "migrations"))
 
 
-@click.command()
+@click.command(epilog=words.examples("reset dev", "reset dev --undo", "reset prod --plan"))
 @words.environment
 @click.option("--undo", is_flag=True, help="Swap back to the generation before; again: forth.")
 @click.option("--from", "source", type=_FROM, help="What makes the schema in dev. Default: sql, which is init_db.sql.")
@@ -114,7 +114,7 @@ def _reset_prod(  # noqa: PLR0913 - as above
         click.echo("\n".join(done.lines()))
 
 
-@click.command("init-db")
+@click.command("init-db", epilog=words.examples("init-db dev"))
 @words.environment
 @words.plan
 @words.runtime
