@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
     from tests.pgbouncer import PgBouncer
+
+# A shell that starts us in the background ignores Ctrl-C, and so would all the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHOWN_LOG_LINES = 40
 _servers = pytest.StashKey[Servers]()

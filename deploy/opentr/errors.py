@@ -167,6 +167,17 @@ class StateOfAnother(OpentrError):
         )
 
 
+class StateNotOurs(OpentrError):
+    """The folder that is to hold the state holds something else."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, folder: Path, found: str) -> None:
+        super().__init__(
+            f"{folder} is no state of ours: it holds {found}", "name an empty folder, or one that isn't there yet"
+        )
+
+
 class LockHeld(OpentrError):
     """Another command is working on the environment."""
 
@@ -499,9 +510,7 @@ class NoGenerationBefore(OpentrError):
     exit_code = ExitCode.BLOCKED
 
     def __init__(self) -> None:
-        super().__init__(
-            "there is no generation before this one to go back to", "each reset keeps one, until the next or --hard"
-        )
+        super().__init__("there is no generation before this one to go back to", "each reset keeps one, until the next")
 
 
 class SchemaBroken(OpentrError):

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from opentr.errors import LockHeld, StateOfAnother, StateOwned, StateUnreadable, StateUnwritable
+from opentr.errors import LockHeld, StateNotOurs, StateOfAnother, StateOwned, StateUnreadable, StateUnwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _FOLDER, _FILE = 0o755, 0o444
+_FIRST = frozenset({"project", "id", "key", "lock", "opentr.log"})
+"""What a state begins with; a call that was killed may have left some of it, or a hidden file."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNFINISHED = ".new-"
 """How the name of a file begins while it is written."""
@@ -171,11 +173,13 @@ class State:
 def opened(settings: Settings) -> State:
     """The state of these settings' environment. If it wasn't there it is made, for its owner alone.
 
-    Raises StateUnwritable, StateOwned if it is another user's, and StateOfAnother if it was made for another project
+    Raises StateUnwritable, StateOwned if it is another user's, StateNotOurs if other things are in it, and
+    StateOfAnother if it was made for another project
     or for the other environment.
     """
     place = folder(settings)
     with _guarded(place):
+        _check_ours(place)
         _check_made_for(
             settings, _create(place / "project", f"{settings.project} {settings.environment}\n", _PRIVATE_FILE)
         )
@@ -204,6 +208,14 @@ def record_traceback(settings: Settings, error: BaseException, command: str) -> 
         out.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {command}\n")
         out.writelines(traceback.format_exception(error))
     return log
+
+
+def _check_ours(place: Path) -> None:
+    """A folder that somebody filled with other things stays his: what is in the state goes with `purge`."""
+    if not (place / "id").exists():
+        others = sorted(each.name for each in place.iterdir() if each.name not in _FIRST and each.name[0] != ".")
+        if others:
+            raise StateNotOurs(place, others[0])
 
 
 def _check_made_for(settings: Settings, made_for: str) -> None:

@@ -58,6 +58,7 @@ def make_database(environment: Environment, source: Source) -> Made:
     Raises DatabaseNotEmpty, SchemaBroken, ProcessFailed; then nothing has changed.
     """
     runtime = environment.runtime
+    ensure_live(environment)
     if generations.has_tables(runtime):
         raise DatabaseNotEmpty(LIVE, environment.name)
     made = make_next(environment, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from opentr.server import psql as server
@@ -27,11 +28,15 @@ def execute(environment: Environment, service: str, command: Sequence[str]) -> i
 
 def psql(environment: Environment, words: Sequence[str], *, write: bool) -> int:
     """Run psql on the database, by the local socket; returns its exit code. Raises ServiceNotRunning."""
-    return environment.runtime.attach_to("postgres", psql_argv(environment.name, words, write=write))
+    typed = sys.stdin.isatty()
+    return environment.runtime.attach_to("postgres", psql_argv(environment.name, words, write=write, typed=typed))
 
 
-def psql_argv(name: str, words: Sequence[str], *, write: bool) -> list[str]:
-    """The command: as app_owner in dev and where it may write, else as app_ro, in read-only transactions."""
+def psql_argv(name: str, words: Sequence[str], *, write: bool, typed: bool) -> list[str]:
+    """The command: as app_owner in dev and where it may write, else as app_ro, in read-only transactions.
+
+    What isn't typed by a person ends at the first error, and says so by its exit code.
+    """
     may_write = write or name == "dev"
     options = "-c role=app_owner" if may_write else "-c role=app_ro -c default_transaction_read_only=on"
     prompt = _PROMPT.format(name=f"{name} %/" if may_write else f"{name} %/ (read only)")
@@ -42,6 +47,7 @@ def psql_argv(name: str, words: Sequence[str], *, write: bool) -> list[str]:
         "psql",
         *("-U", "postgres", "-d", server.DATABASE),
         *("-v", f"PROMPT1={prompt}", "-v", "HISTFILE=/tmp/.psql_history", "-P", "pager=off"),
+        *([] if typed else ["-v", "ON_ERROR_STOP=1"]),
         *words,
     ]
 

@@ -83,7 +83,14 @@ def purge_steps(environment: Environment) -> list[Step]:
     steps += [_image_step(environment, name, image) for name, image in found.images]
     folder = environment.state.folder
     what = f"remove the state: secrets, configuration, logs{_backup_words(folder)} ({size(_folder_bytes(folder))})"
-    return [*steps, Step(what, f"rm -r {folder}", lambda: shutil.rmtree(folder))]
+    return [*steps, Step(what, f"rm -r {folder}", partial(_remove_folder, folder))]
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove the folder; where a link stands in its place, what that leads to, and the link."""
+    shutil.rmtree(folder.resolve())
+    if folder.is_symlink():
+        folder.unlink()
 
 
 def clean_steps(environment: Environment) -> list[Step]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from opentr import ui
 from opentr.actions import addresses, database, remove, start
 from opentr.actions.steps import Step
-from opentr.errors import PoolNotPaused
+from opentr.errors import NoGenerationBefore, PoolNotPaused
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, media, psql, sessions
 from opentr.server.generations import NEXT, PREVIOUS
@@ -44,16 +44,26 @@ class Summary:
 
 def steps(environment: Environment, source: Source) -> list[Step]:
     """Start what doesn't run as it should, and give it a new generation of data. Raises VolumeVanished."""
-    first = start.steps(environment, INFRA)
+    first = start.steps(environment, INFRA, source)
     later = _app_steps(environment, {step.what for step in first})
     return [*first, _new_generation(environment, source), *later]
 
 
 def undo_steps(environment: Environment) -> list[Step]:
-    """Exchange the live generation with the one before. Raises VolumeVanished."""
+    """Exchange the live generation with the one before. Raises VolumeVanished, NoGenerationBefore."""
+    require_generation_before(environment)
     first = start.steps(environment, INFRA)
     later = _app_steps(environment, {step.what for step in first})
     return [*first, swap_back_step(environment), *later]
+
+
+def require_generation_before(environment: Environment) -> None:
+    """Raises NoGenerationBefore if that is clear without starting anything."""
+    running = {each.service for each in environment.runtime.services() if each.healthy}
+    if environment.state.read(database.RECORD) is None:
+        raise NoGenerationBefore
+    if "postgres" in running:
+        generations.require_previous(environment.runtime)
 
 
 def swap_back_step(environment: Environment) -> Step:
@@ -145,8 +155,8 @@ def _how(environment: Environment, source: Source) -> str:
     template = database.template_name(environment, source)
     return f"""\
 CREATE DATABASE {NEXT} TEMPLATE {template}  -- made from {database.TITLES[source]} first, if it isn't there
-DROP DATABASE IF EXISTS {PREVIOUS}
-{EXCHANGE}"""
+{EXCHANGE}
+DROP DATABASE {generations.DISCARDED}  -- which was {PREVIOUS} until then; likewise the media files"""
 
 
 EXCHANGE = f"""\

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentr.actions import addresses, reset, safety, start
+from opentr import ui
+from opentr.actions import addresses, database, reset, safety, start
 from opentr.actions.sizes import size
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
-from opentr.errors import PreviousUnsaved, ProcessFailed
+from opentr.errors import NothingRunning, PreviousUnsaved, ProcessFailed
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, tables
 from opentr.server.generations import LIVE, PREVIOUS
@@ -68,7 +69,12 @@ class Outcome:
 
 
 def observe(environment: Environment) -> Live:
-    """The live database, its server started if need be. Raises ServiceUnhealthy if Postgres doesn't come up."""
+    """The live database, its server started if need be.
+
+    Raises NothingRunning if there never was one, ServiceUnhealthy if Postgres doesn't come up.
+    """
+    if environment.state.read(database.RECORD) is None:
+        raise NothingRunning(environment.settings.project, environment.name)
     run_steps(start.steps(environment, INFRA))
     runtime = environment.runtime
     size_bytes = tables.size_bytes(runtime, LIVE)
@@ -84,20 +90,22 @@ def deed(environment: Environment, *, undo: bool, dump: bool) -> str:
     if undo:
         return f"stop {project}, and put the generation before in the place of this one"
     saved = "dump its database" if dump else "NOT dump its database"
-    return f"stop {project}, {saved}, and make a new, empty one in its place"
+    before = " (what an earlier reset put aside goes for good, with its media files)"
+    return f"stop {project}, {saved}, and make a new, empty one in its place{before}"
 
 
 def steps(environment: Environment, *, dump: bool) -> list[Step]:
     """Fence what writes, save, renew, start. Raises PreviousUnsaved."""
     _refuse_unsaved(environment)
-    dumps: list[Dump] = []
+    dumps: list[tuple[str, Dump]] = []
 
     def save() -> None:
-        dumps.append(safety.save(environment))
+        first = tables.next_transaction(environment.runtime)
+        dumps.append((first, safety.save(environment)))
 
     def renew() -> None:
         reset.renew(environment, "migrations")
-        _remember(environment, *dumps)
+        _remember(environment, *(dump for first, dump in dumps if _holds_all(environment, first, dump)))
 
     saving = [Step("save the database", _SAVE, save)] if dump else []
     renewing = Step("make a new generation from the migrations", _RENEW, renew)
@@ -105,7 +113,11 @@ def steps(environment: Environment, *, dump: bool) -> list[Step]:
 
 
 def undo_steps(environment: Environment) -> list[Step]:
-    """Fence what writes, and exchange the live generation with the one before, of which nothing is lost."""
+    """Fence what writes, and exchange the live generation with the one before, of which nothing is lost.
+
+    Raises NoGenerationBefore.
+    """
+    reset.require_generation_before(environment)
     swapping = reset.swap_back_step(environment)
     forget = Step("note that what was live has no dump", f"{RECORD}.json", partial(_remember, environment))
     return [*_fence(environment), swapping, forget, _open(environment)]
@@ -126,6 +138,17 @@ def _refuse_unsaved(environment: Environment) -> None:
     saved = (environment.state.read(RECORD) or {}).get("dump")
     if saved is None and generations.has_tables(environment.runtime, PREVIOUS):
         raise PreviousUnsaved(PREVIOUS)
+
+
+def _holds_all(environment: Environment, first: str, dump: Dump) -> bool:
+    """Whether the dump has all that is in the generation before: nobody wrote there since, by psql for instance."""
+    runtime = environment.runtime
+    written = tables.written_since(runtime, PREVIOUS, first)
+    rows = tables.rows(runtime, PREVIOUS)
+    written += [name for name in rows.keys() | dump.rows.keys() if rows.get(name) != dump.rows.get(name)]
+    if written:
+        ui.note(f"written to after the dump: {', '.join(sorted(set(written)))}; {PREVIOUS} has it, the dump hasn't")
+    return not written
 
 
 def _fence(environment: Environment) -> list[Step]:

@@ -34,12 +34,16 @@ STARTED_RECORD = "started"
 _SOURCES: dict[str, Source] = {"dev": "sql", "prod": "migrations"}
 
 
-def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
-    """Start these services; none if all of them are up as they should be. Raises VolumeVanished."""
+def steps(environment: Environment, services: Sequence[str], source: Source | None = None) -> list[Step]:
+    """Start these services; none if all of them are up as they should be. Raises VolumeVanished.
+
+    Where there is no database it is made from `source`, by default the environment's own.
+    """
+    source = source or _SOURCES[environment.name]
     environments.refuse_vanished(environment)
     if environment.name == "prod" and environment.state.read(RELEASE_RECORD):
-        return _released(environment, services)
-    return _of_checkout(environment, services)
+        return _released(environment, services, source)
+    return _of_checkout(environment, services, source)
 
 
 def apply_steps(environment: Environment) -> list[Step]:
@@ -48,7 +52,7 @@ def apply_steps(environment: Environment) -> list[Step]:
     running = [each.service for each in environment.runtime.services() if each.state == "running"]
     if not _changed(environment, files) and not _changed_roles(environment):
         return []
-    return [write_step(environment), *_start(environment, running, files)]
+    return [write_step(environment), *_start(environment, running, files, _SOURCES[environment.name])]
 
 
 def differing(environment: Environment) -> list[str]:
@@ -56,23 +60,23 @@ def differing(environment: Environment) -> list[str]:
     return _changed(environment, _rendered(environment, environments.prepared_images(environment)))
 
 
-def _of_checkout(environment: Environment, services: Sequence[str]) -> list[Step]:
+def _of_checkout(environment: Environment, services: Sequence[str], source: Source) -> list[Step]:
     files = _rendered(environment, build.current(environment))
     changed = _changed(environment, files)
     if not changed and _is_up(environment, services):
         return []
     write = [Step("write the configuration", "\n".join(changed), lambda: _prepare(environment))] if changed else []
     release = [_record_step(environment)] if environment.name == "prod" else []
-    return [*build.steps(environment), *write, *_start(environment, services, files), *release]
+    return [*build.steps(environment), *write, *_start(environment, services, files, source), *release]
 
 
-def _released(environment: Environment, services: Sequence[str]) -> list[Step]:
+def _released(environment: Environment, services: Sequence[str], source: Source) -> list[Step]:
     if changed := differing(environment):
         ui.note(f"not in use yet: changes in {', '.join(changed)}; ./opentr.sh config apply prod takes them on")
-    return [] if _is_up(environment, services) else _start(environment, services, {})
+    return [] if _is_up(environment, services) else _start(environment, services, {}, source)
 
 
-def _start(environment: Environment, services: Sequence[str], files: Mapping[str, str]) -> list[Step]:
+def _start(environment: Environment, services: Sequence[str], files: Mapping[str, str], source: Source) -> list[Step]:
     """Data services, passwords, the database, the app. Postgres goes first and alone where it isn't as it should be."""
     infra = [name for name in services if name in INFRA]
     app = [name for name in services if name not in INFRA]
@@ -85,7 +89,7 @@ def _start(environment: Environment, services: Sequence[str], files: Mapping[str
     if others := [name for name in infra if not (alone and name == POSTGRES)]:
         result.append(_up_step(environment, others, services))
     if infra:
-        result.append(_database_step(environment))
+        result.append(_database_step(environment, source))
     if app:
         result.append(_up_step(environment, app, services))
     return result
@@ -115,7 +119,7 @@ def _passwords_step(environment: Environment, roles: Sequence[str]) -> Step:
     return Step("give the database's roles their passwords", how, give)
 
 
-def _database_step(environment: Environment) -> Step:
+def _database_step(environment: Environment, source: Source) -> Step:
     """Make the database where there never was one. What an earlier swap left half-done is finished first."""
     made = environment.state.read(database.RECORD)
 
@@ -126,10 +130,10 @@ def _database_step(environment: Environment) -> Step:
             return
         if made and environment.name == "prod":
             raise DatabaseVanished(environment.settings.project, str(made.get("made_at", "")))
-        database.make_database(environment, _SOURCES[environment.name])
+        database.make_database(environment, source)
 
     what = "look at the database" if made else "make the database"
-    return Step(what, f"if it is empty: make it from {database.TITLES[_SOURCES[environment.name]]}", see)
+    return Step(what, f"if it is empty: make it from {database.TITLES[source]}", see)
 
 
 def _record_step(environment: Environment) -> Step:
@@ -168,6 +172,7 @@ def _is_up(environment: Environment, services: Sequence[str]) -> bool:
         made
         and not _changed_roles(environment)
         and all(there[name].healthy and there[name].image == images.get(name) for name in services)
+        and (POSTGRES not in services or generations.LIVE in generations.databases(environment.runtime))
     )
 
 

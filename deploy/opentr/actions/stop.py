@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from opentr.actions.start import STARTED_RECORD
 from opentr.actions.steps import Step
 
 if TYPE_CHECKING:
@@ -15,11 +16,17 @@ _AT_WORK = frozenset({"running", "restarting", "paused"})
 
 
 def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
-    """Stop these services, by default all; none if they are stopped already."""
+    """Stop these services, by default all: then none is meant to run any more. None if they are stopped already."""
     at_work = [each.service for each in environment.runtime.services() if each.state in _AT_WORK]
     wanted = [name for name in at_work if not services or name in services]
     if not wanted:
         return []
     names = ", ".join(wanted)
     how = f"docker compose stop {' '.join(wanted)}"
-    return [Step(f"stop {names}", how, lambda: environment.runtime.stop(wanted))]
+
+    def stop() -> None:
+        environment.runtime.stop(wanted)
+        if not services:
+            environment.state.remove(STARTED_RECORD)
+
+    return [Step(f"stop {names}", how, stop)]

@@ -105,8 +105,9 @@ def _reset_prod(  # noqa: PLR0913 - as above
         return
     data = action.observe(found)
     click.echo("\n".join(data.lines()), err=True)
+    steps = action.undo_steps(found) if undo else action.steps(found, dump=dump)
     terminal.confirmed_name(found.name, given=confirm, deed=action.deed(found, undo=undo, dump=dump))
-    running.run(action.undo_steps(found) if undo else action.steps(found, dump=dump))
+    running.run(steps)
     done = action.outcome(found)
     if as_json:
         terminal.print_json(done.data())

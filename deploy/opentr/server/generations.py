@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LIVE = psql.DATABASE
 PREVIOUS = f"{LIVE}_previous"
 NEXT = f"{LIVE}_next"
+DISCARDED = f"{LIVE}_discarded"
+"""What a swap has put out of the way, until it is dropped."""
 RECORD = "swap"
 """The state's record of a swap that is going on: its token, and the database that is to become the live one."""
 SWAPPER = "opentr_swap"
@@ -81,17 +83,25 @@ def begin(state: State, incoming: str) -> str:
 
 
 def naming(token: str, incoming: str) -> str:
-    """The SQL that names the database that is to become live by the token.
-
-    If that is the next generation, the one before goes now, since the next one is complete and takes its place.
-    """
-    drop = f"DROP DATABASE IF EXISTS {PREVIOUS} WITH (FORCE);" if incoming == NEXT else ""
-    return f"COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};\n{drop}\n"
+    """The SQL that names the database that is to become live by the token; run before anybody has to wait."""
+    return f"""
+DROP DATABASE IF EXISTS {DISCARDED} WITH (FORCE);
+COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};
+"""
 
 
 def replace_empty() -> str:
     """The SQL that puts the next database in the place of the live one, which is empty."""
-    return f"DROP DATABASE {LIVE} WITH (FORCE);\nALTER DATABASE {NEXT} RENAME TO {LIVE};"
+    return f"""
+DROP DATABASE IF EXISTS {DISCARDED} WITH (FORCE);
+{_closed(LIVE)}
+{_DURABLE}
+BEGIN;
+ALTER DATABASE {LIVE} RENAME TO {DISCARDED};
+ALTER DATABASE {NEXT} RENAME TO {LIVE};
+COMMIT;
+DROP DATABASE {DISCARDED} WITH (FORCE);
+"""
 
 
 def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
@@ -104,6 +114,13 @@ def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
         psql.execute(runtime, _exchange(incoming), psql.MAINTENANCE, application=SWAPPER)
         _swap_rest(state, runtime, token, incoming)
     state.remove(RECORD)
+    discard(runtime)
+
+
+def discard(runtime: Runtime) -> None:
+    """Remove what a swap has put out of the way. Cut short, the next swap does it."""
+    drop = f"DROP DATABASE IF EXISTS {DISCARDED} WITH (FORCE);"
+    together(lambda: psql.execute(runtime, drop, psql.MAINTENANCE), lambda: media.discard(runtime))
 
 
 def require_previous(runtime: Runtime) -> Database:
@@ -128,6 +145,7 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     if LIVE in there and there[LIVE].comment == _comment(token):
         with ui.step("finish the swap that was cut short"):
             _swap_rest(state, runtime, token, incoming)
+            discard(runtime)
     else:
         with ui.step("take back what was cut short"):
             psql.execute(runtime, _take_back(incoming, there), psql.MAINTENANCE)
@@ -172,21 +190,46 @@ def _end_sessions(runtime: Runtime, condition: str) -> None:
 
 
 def _exchange(incoming: str) -> str:
-    """The SQL of a swap: nobody may connect, sessions end, and in one transaction the databases change their names."""
-    leaving = NEXT if incoming == PREVIOUS else PREVIOUS
+    """The SQL of a swap: nobody may connect, sessions end, and in one transaction the databases change their names.
+
+    That transaction decides, so it must be on the disk before Redis and the media follow.
+    """
+    aside = NEXT if incoming == PREVIOUS else PREVIOUS
     return f"""
-ALTER DATABASE {LIVE} ALLOW_CONNECTIONS false;
-SELECT {sessions.ending()} FROM pg_stat_activity WHERE datname IN ('{LIVE}', '{incoming}');
+SELECT count(*) > 0 AS kept FROM pg_database WHERE datname = '{PREVIOUS}' \\gset
+{_closed(LIVE)}
+{_ending(incoming)}
+\\if :kept
+{_closed(PREVIOUS)}
+\\endif
+{_DURABLE}
 BEGIN;
-ALTER DATABASE {LIVE} RENAME TO {leaving};
+{_MAKE_PLACE if incoming == NEXT else ""}
+ALTER DATABASE {LIVE} RENAME TO {aside};
 ALTER DATABASE {incoming} RENAME TO {LIVE};
-{f"ALTER DATABASE {leaving} RENAME TO {PREVIOUS};" if leaving == NEXT else ""}
+{f"ALTER DATABASE {aside} RENAME TO {PREVIOUS};" if aside == NEXT else ""}
 ALTER DATABASE {PREVIOUS} ALLOW_CONNECTIONS true;
+ALTER DATABASE {LIVE} ALLOW_CONNECTIONS true;
 COMMIT;
 """
 
 
+# In dev commits may be lost with the server's end (synchronous_commit = off).
+_DURABLE = "SET synchronous_commit = on;"
+_MAKE_PLACE = f"""\\if :kept
+ALTER DATABASE {PREVIOUS} RENAME TO {DISCARDED};
+\\endif"""
+
+
+def _ending(database: str) -> str:
+    return f"SELECT {sessions.ending()} FROM pg_stat_activity WHERE datname = '{database}';"
+
+
+def _closed(database: str) -> str:
+    return f"ALTER DATABASE {database} ALLOW_CONNECTIONS false;\n{_ending(database)}"
+
+
 def _take_back(incoming: str, there: dict[str, Database]) -> str:
-    allow = f"ALTER DATABASE {LIVE} ALLOW_CONNECTIONS true;" if LIVE in there else ""
+    allow = "".join(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true;" for name in (LIVE, PREVIOUS) if name in there)
     drop = f"DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);" if incoming == NEXT else ""
     return allow + drop

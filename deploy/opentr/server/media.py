@@ -1,4 +1,4 @@
-"""The media files' folder: `current` is the live generation, `previous` the one before."""
+"""The media files' folder: `current` is the live generation, `previous` the one before, `next` one to come."""
 
 from __future__ import annotations
 
@@ -15,37 +15,54 @@ exec 9>.lock
 flock 9
 is_named() { [ -e "$1/.generation" ] && [ "$(cat "$1/.generation")" = "$token" ]; }
 prepare() {
-    if [ "$fresh" = fresh ]; then rm -rf previous; fi
-    mkdir -p previous
-    printf %s "$token" >previous/.generation
+    if [ "$incoming" = next ]; then rm -rf next discarded; fi
+    mkdir -p "$incoming"
+    printf %s "$token" >"$incoming/.generation"
 }
-token=$1 fresh=$2
-if ! is_named current && ! is_named previous; then prepare; fi
+token=$1 incoming=$2
+if ! is_named current && ! is_named "$incoming"; then prepare; fi
 """
 # Begun again after any of its lines it ends the same.
 _SWAP = f"""{_PREPARE}
 if ! is_named current; then
-    if [ -e current ]; then mv -T current leaving; fi
-    mv -T previous current
+    if [ -e current ] && [ "$incoming" = next ]; then
+        if [ -e previous ]; then rm -rf discarded && mv -T previous discarded; fi
+        mv -T current previous
+    elif [ -e current ]; then
+        mv -T current leaving
+    fi
+    mv -T "$incoming" current
 fi
 if [ -e leaving ]; then mv -T leaving previous; fi
 sync -f .
 """
+_DISCARD = """
+cd /srv/media
+exec 9>.lock
+flock 9
+rm -rf discarded
+"""
+_NEXT, _PREVIOUS = "next", "previous"
 
 
 def prepare(runtime: Runtime, token: str, *, fresh: bool) -> None:
-    """Name the other folder `token`, emptied if it is to be `fresh`, which may take a while. Raises ProcessFailed."""
-    _run(runtime, _PREPARE, token, fresh=fresh)
+    """Name the folder that is to become live `token`: a `fresh` one, or the one before. Raises ProcessFailed."""
+    _run(runtime, _PREPARE, token, _NEXT if fresh else _PREVIOUS)
 
 
 def swap(runtime: Runtime, token: str, *, fresh: bool) -> None:
-    """Make the other folder the live one, prepared if it isn't, unless it is live already. Raises ProcessFailed."""
-    _run(runtime, _SWAP, token, fresh=fresh)
+    """Make that folder the live one, prepared if it isn't, unless it is live already. Raises ProcessFailed."""
+    _run(runtime, _SWAP, token, _NEXT if fresh else _PREVIOUS)
 
 
-def _run(runtime: Runtime, script: str, token: str, *, fresh: bool) -> None:
+def discard(runtime: Runtime) -> None:
+    """Remove the folder that a swap has put out of the way, which may take a while. Raises ProcessFailed."""
+    _run(runtime, _DISCARD)
+
+
+def _run(runtime: Runtime, script: str, *words: str) -> None:
     """Run a script as the app's user, in a service of the app if one runs, which is quicker than a new container."""
-    argv = ["sh", "-c", script, "sh", token, "fresh" if fresh else "kept"]
+    argv = ["sh", "-c", script, "sh", *words]
     running = {service.service for service in runtime.services() if service.state == "running"}
     service = next((service for service in ("api", "worker") if service in running), None)
     if service:

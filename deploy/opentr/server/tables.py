@@ -19,6 +19,13 @@ WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_sche
 ORDER BY n.nspname, c.relname \gexec
 COMMIT;
 """
+_WRITTEN = r"""
+SELECT format('SELECT %L FROM ONLY %I.%I WHERE age(xmin) <= age(%L::xid) LIMIT 1',
+    n.nspname || '.' || c.relname, n.nspname, c.relname, '{transaction}')
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+ORDER BY n.nspname, c.relname \gexec
+"""
 _SEPARATOR = "|"
 _REVISION = r"""
 SELECT to_regclass('public.alembic_version') IS NOT NULL AS stamped \gset
@@ -36,6 +43,17 @@ def rows(runtime: Runtime, database: str, snapshot: str | None = None) -> dict[s
         for line in psql.script(runtime, _ROWS.format(snapshot=choice), database).splitlines()
     )
     return {name: int(count) for name, _, count in counted}
+
+
+def next_transaction(runtime: Runtime) -> str:
+    """The id that the server's next transaction gets, as an xid. Raises ProcessFailed."""
+    sql = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296"
+    return psql.script(runtime, sql, psql.MAINTENANCE)
+
+
+def written_since(runtime: Runtime, database: str, transaction: str) -> list[str]:
+    """The tables that hold a row which this transaction or a later one wrote. Raises ProcessFailed."""
+    return psql.script(runtime, _WRITTEN.format(transaction=transaction), database).splitlines()
 
 
 def revision(runtime: Runtime, database: str) -> str:

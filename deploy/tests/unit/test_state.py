@@ -17,6 +17,7 @@ from opentr import settings, state
 from opentr.errors import (
     ExitCode,
     LockHeld,
+    StateNotOurs,
     StateOfAnother,
     StateOwned,
     StateUnreadable,
@@ -261,3 +262,12 @@ def test_tracebacks_are_appended(tmp_path: Path):
         < text.index("./opentr.sh two")
         < text.index("the second")
     )
+
+
+def test_a_folder_that_holds_other_things_is_not_taken_for_a_state(state_dir: Path):
+    chosen = settings.read("dev", {"OPENTR_STATE_DIR": str(state_dir), "OPENTR_ENV_FILE": "none"})
+    chosen.state_dir.mkdir(parents=True)
+    (chosen.state_dir / "thesis.txt").write_text("years of work")
+    with pytest.raises(StateNotOurs, match="it holds thesis.txt"):
+        state.opened(chosen)
+    assert [each.name for each in chosen.state_dir.iterdir()] == ["thesis.txt"]

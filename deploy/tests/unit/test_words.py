@@ -68,6 +68,6 @@ def test_the_proxy_is_prods():
     ],
 )
 def test_psql_acts_as_the_role_that_fits(name: str, options: str, *, write: bool):
-    argv = psql_argv(name, ["-c", "SELECT 1"], write=write)
+    argv = psql_argv(name, ["-c", "SELECT 1"], write=write, typed=True)
     assert argv[:2] == ["env", f"PGOPTIONS={options}"]
     assert argv[-2:] == ["-c", "SELECT 1"]
