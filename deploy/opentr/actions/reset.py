@@ -111,7 +111,7 @@ def _new_generation(environment: Environment, source: Source) -> Step:
     before = environment.state.read(database.RECORD)
 
     def make() -> None:
-        if environment.state.read(database.RECORD) != before:
+        if before is None and environment.state.read(database.RECORD):
             return  # there was none at all, and starting has made it
         renew(environment, source)
 
