@@ -411,16 +411,19 @@ class StateUnknown(OpentrError):
         self.folder = folder
 
 
+def _way_back(state: Path) -> str:
+    dumps = sorted((state / "backups").glob("*.dump"))
+    kept = f"the newest dump is {dumps[-1]}" if dumps else f"there is no dump in {state / 'backups'}"
+    return f"{kept}; to begin with an empty database remove {state / 'database.json'}, then type ./opentr.sh start prod"
+
+
 class VolumeVanished(OpentrError):
     """A database was made here once, and its volume is gone. Nothing makes an empty one in its place unasked."""
 
     exit_code = ExitCode.BLOCKED
 
-    def __init__(self, project: str, environment: str, made_at: str) -> None:
-        way = {
-            "dev": "type ./opentr.sh reset dev --hard to begin with an empty one",
-            "prod": "restore it: ./opentr.sh restore prod --latest; nothing makes an empty one in its place",
-        }
+    def __init__(self, project: str, environment: str, made_at: str, state: Path) -> None:
+        way = {"dev": "type ./opentr.sh reset dev --hard to begin with an empty one", "prod": _way_back(state)}
         super().__init__(f"the data of {project}, made at {made_at}, is gone: its volume isn't there", way[environment])
         self.project = project
 
@@ -430,10 +433,10 @@ class DatabaseVanished(OpentrError):
 
     exit_code = ExitCode.OPERATOR
 
-    def __init__(self, project: str, made_at: str) -> None:
+    def __init__(self, project: str, made_at: str, state: Path) -> None:
         super().__init__(
             f"the database of {project}, made at {made_at}, is gone or empty; nothing makes a new one in its place",
-            "restore it: ./opentr.sh restore prod --latest",
+            _way_back(state),
         )
         self.project = project
 

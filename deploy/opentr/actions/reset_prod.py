@@ -6,7 +6,7 @@ From the dump's snapshot to the swap nothing of ours writes: proxy, API and work
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opentr import ui
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentr.actions.safety import Dump
 
 RECORD = "previous"
-"""The state's record of the generation before: the dump that there is of it, if there is one."""
+"""The state's record of the newest dump, and of the generation that it has all of."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Outcome:
 
     def lines(self) -> list[str]:
         """For people."""
-        kept = f"the old data stays beside the new ({PREVIOUS}, {size(self.previous_bytes)}, and the media files);"
+        kept = (
+            f"what was live until now stays beside it ({PREVIOUS}, {size(self.previous_bytes)}, and the media files);"
+        )
         dumped = [f"dump       {self.dump['file']} ({size(self.dump['bytes'])}, proven)"] if self.dump else []
         return [*self.ways, *dumped, f"{kept} ./opentr.sh reset prod --undo brings it back"]
 
@@ -104,8 +106,11 @@ def steps(environment: Environment, *, dump: bool) -> list[Step]:
         dumps.append((first, safety.save(environment)))
 
     def renew() -> None:
+        _refuse_unsaved(environment)
         reset.renew(environment, "migrations")
-        _remember(environment, *(dump for first, dump in dumps if _holds_all(environment, first, dump)))
+        for first, saved in dumps:
+            if _holds_all(environment, first, saved):
+                _remember(environment, saved)
 
     saving = [Step("save the database", _SAVE, save)] if dump else []
     renewing = Step("make a new generation from the migrations", _RENEW, renew)
@@ -119,25 +124,33 @@ def undo_steps(environment: Environment) -> list[Step]:
     """
     reset.require_generation_before(environment)
     swapping = reset.swap_back_step(environment)
-    forget = Step("note that what was live has no dump", f"{RECORD}.json", partial(_remember, environment))
-    return [*_fence(environment), swapping, forget, _open(environment)]
+    return [*_fence(environment), swapping, _open(environment)]
 
 
 def outcome(environment: Environment) -> Outcome:
     """Where things are now."""
     before = generations.databases(environment.runtime).get(PREVIOUS)
-    saved = (environment.state.read(RECORD) or {}).get("dump")
+    saved = _dump_of(environment, before) if before else None
     return Outcome(addresses.lines(environment), saved, before.size_bytes if before else 0)
 
 
 def _refuse_unsaved(environment: Environment) -> None:
     """Raises PreviousUnsaved if the generation that this would drop has rows, and no dump."""
-    running = {each.service for each in environment.runtime.services() if each.healthy}
-    if "postgres" not in running or PREVIOUS not in generations.databases(environment.runtime):
+    running = {each.service for each in environment.runtime.services() if each.state == "running"}
+    if "postgres" not in running:
         return
-    saved = (environment.state.read(RECORD) or {}).get("dump")
-    if saved is None and generations.has_tables(environment.runtime, PREVIOUS):
-        raise PreviousUnsaved(PREVIOUS)
+    before = generations.databases(environment.runtime).get(PREVIOUS)
+    if before is None or _dump_of(environment, before) or not generations.has_tables(environment.runtime, PREVIOUS):
+        return
+    raise PreviousUnsaved(PREVIOUS)
+
+
+def _dump_of(environment: Environment, generation: generations.Database) -> dict[str, Any] | None:
+    """The dump that has all of this generation, if there is one and its file is still there."""
+    record = environment.state.read(RECORD) or {}
+    if record.get("generation") != generation.comment or not Path(record["dump"]["file"]).is_file():
+        return None
+    return dict(record["dump"])
 
 
 def _holds_all(environment: Environment, first: str, dump: Dump) -> bool:
@@ -167,9 +180,10 @@ def _open(environment: Environment) -> Step:
     return Step(f"start {', '.join(app)}", how, lambda: environment.runtime.up(app))
 
 
-def _remember(environment: Environment, dump: Dump | None = None) -> None:
-    """Write down which dump there is of the generation that is now the one before."""
-    environment.state.write(RECORD, {"dump": {"file": dump.file, "bytes": dump.bytes} if dump else None})
+def _remember(environment: Environment, dump: Dump) -> None:
+    """Write down of which generation this is the dump: of the one that is now the one before."""
+    generation = generations.databases(environment.runtime)[PREVIOUS].comment
+    environment.state.write(RECORD, {"generation": generation, "dump": {"file": dump.file, "bytes": dump.bytes}})
 
 
 _SAVE = f"""\

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 RELEASE_RECORD = "release"
 """The state's record of the release that runs in prod: version, images, when."""
 RELEASE_FILE = "docker-compose.yml"
+_POOL = "pgbouncer"
 STARTED_RECORD = "started"
 """The state's record of the services that are meant to run."""
 _SOURCES: dict[str, Source] = {"dev": "sql", "prod": "migrations"}
@@ -86,6 +87,9 @@ def _start(environment: Environment, services: Sequence[str], files: Mapping[str
         result.append(_postgres_step(environment))
     if alone and roles:
         result.append(_passwords_step(environment, roles))
+    if _POOL in infra and not _is_healthy(environment, _POOL):
+        result.append(_up_step(environment, [name for name in infra if name != _POOL], services))
+        result.append(_mend_step(environment))
     if others := [name for name in infra if not (alone and name == POSTGRES)]:
         result.append(_up_step(environment, others, services))
     if infra:
@@ -119,6 +123,29 @@ def _passwords_step(environment: Environment, roles: Sequence[str]) -> Step:
     return Step("give the database's roles their passwords", how, give)
 
 
+def _mend_step(environment: Environment) -> Step:
+    """Without a live database that takes connections the pool isn't healthy."""
+
+    def mend() -> None:
+        generations.finish_interrupted(environment.state, environment.runtime)
+        if generations.LIVE in generations.databases(environment.runtime):
+            return
+        _refuse_lost(environment)
+        database.ensure_live(environment)
+
+    return Step("look whether there is a database", "if somebody has dropped it: make it, empty", mend)
+
+
+def _refuse_lost(environment: Environment) -> None:
+    made = environment.state.read(database.RECORD)
+    if made and environment.name == "prod":
+        raise DatabaseVanished(environment.settings.project, str(made.get("made_at", "")), environment.state.folder)
+
+
+def _is_healthy(environment: Environment, service: str) -> bool:
+    return any(each.healthy for each in environment.runtime.services() if each.service == service)
+
+
 def _database_step(environment: Environment, source: Source) -> Step:
     """Make the database where there never was one. What an earlier swap left half-done is finished first."""
     made = environment.state.read(database.RECORD)
@@ -128,8 +155,7 @@ def _database_step(environment: Environment, source: Source) -> Step:
         there = generations.LIVE in generations.databases(environment.runtime)
         if there and generations.has_tables(environment.runtime):
             return
-        if made and environment.name == "prod":
-            raise DatabaseVanished(environment.settings.project, str(made.get("made_at", "")))
+        _refuse_lost(environment)
         database.make_database(environment, source)
 
     what = "look at the database" if made else "make the database"

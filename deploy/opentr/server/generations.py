@@ -35,7 +35,7 @@ SWAPPER = "opentr_swap"
 """The application name of the sessions that make the next generation and swap it in."""
 _TOKEN_BYTES = 8
 _HAS_TABLES = (
-    "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r') AS found"
+    "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')) AS found"
 )
 _DATABASES = """
 SELECT datname AS name, shobj_description(oid, 'pg_database') AS comment, pg_database_size(oid) AS size FROM pg_database
@@ -91,9 +91,9 @@ COMMENT ON DATABASE {incoming} IS {psql.literal(_comment(token))};
 
 
 def replace_empty() -> str:
-    """The SQL that puts the next database in the place of the live one, which is empty."""
+    """The SQL that puts the next database in the place of the live one, which is empty, and names it."""
     return f"""
-DROP DATABASE IF EXISTS {DISCARDED} WITH (FORCE);
+{naming(secrets.token_hex(_TOKEN_BYTES), NEXT)}
 {_closed(LIVE)}
 {_DURABLE}
 BEGIN;
@@ -134,9 +134,13 @@ def require_previous(runtime: Runtime) -> Database:
 def finish_interrupted(state: State, runtime: Runtime) -> None:
     """Finish the swap that an earlier command began and didn't end, or take it back if it hadn't come to the databases.
 
-    Does nothing if there is none, or while Postgres, Redis or the pool don't run: then it is left for a later command.
+    Does nothing if there is none, or while Postgres or Redis don't run: then it is left for a later command. The pool
+    can't become healthy while its database takes no connections, so it need not run.
     """
-    if state.read(RECORD) is None or not _reachable(runtime):
+    if state.read(RECORD) is None:
+        return
+    running = {service.service for service in runtime.services() if service.state == "running"}
+    if not {"postgres", "redis"} <= running:
         return
     token, incoming = _record(state)
     # What the earlier command started in the container may still be at work.
@@ -149,7 +153,8 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     else:
         with ui.step("take back what was cut short"):
             psql.execute(runtime, _take_back(incoming, there), psql.MAINTENANCE)
-    pool.resume(runtime)
+    if "pgbouncer" in running:
+        pool.resume(runtime)
     state.remove(RECORD)
 
 
@@ -169,11 +174,6 @@ def _record(state: State) -> tuple[str, str]:
 
 def _comment(token: str) -> str:
     return f"generation {token}"
-
-
-def _reachable(runtime: Runtime) -> bool:
-    running = {service.service for service in runtime.services() if service.state == "running"}
-    return {"postgres", "pgbouncer", "redis"} <= running
 
 
 def _swap_rest(state: State, runtime: Runtime, token: str, incoming: str) -> None:

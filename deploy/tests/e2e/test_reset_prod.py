@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.watching import LIVE, PREVIOUS, databases, inside, sql
+from tests.e2e.watching import LIVE, PREVIOUS, databases, inside, sql, wait_until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import MakeStack
@@ -42,7 +42,7 @@ def dumps(stack: Stack) -> list[str]:
     return sorted(str(each) for each in (stack.state / "backups").glob("*.dump"))
 
 
-@pytest.mark.parametrize("words", [(), ("--yes",), ("--confirm", "dev"), ("--undo",)])
+@pytest.mark.parametrize("words", [(), ("--yes",), ("--confirm", "dev")])
 def test_nothing_happens_without_the_name(valued: Stack, words: tuple[str, ...]):
     before = dumps(valued)
     said = valued("reset", "prod", *words)
@@ -123,3 +123,30 @@ def test_a_plan_changes_nothing(valued: Stack):
     assert "pg_dump" in plan
     assert "stop what writes: proxy, api, worker" in plan
     assert precious(valued)
+
+
+def test_what_was_written_after_the_dump_is_noticed_and_kept(valued: Stack):
+    """By psql for instance, which no fence keeps out: here at the moment in which the dump proves itself."""
+    command = [valued.command, "reset", "prod", "--confirm", "prod"]
+    with subprocess.Popen(command, env=valued.variables, stderr=subprocess.PIPE, text=True) as reset:
+        wait_until(lambda: PROOF in databases(valued))
+        sql(valued, "UPDATE tag SET name = 'more precious' WHERE name = 'precious'")
+        said = reset.communicate()[1]
+    assert reset.returncode == 0, said
+    assert "written to after the dump: public.tag" in said
+    assert valued("reset", "prod", "--confirm", "prod", "--without-dump").returncode == 4
+    assert sql(valued, "SELECT count(*) FROM tag WHERE name = 'more precious'", PREVIOUS) == "1"
+
+
+def test_undo_without_a_generation_before_stops_nothing(valued: Stack):
+    before = {name: each.started for name, each in valued.containers().items()}
+    said = valued("reset", "prod", "--undo", "--confirm", "prod")
+    assert said.returncode == 4
+    assert "no generation before" in said.stderr
+    assert {name: each.started for name, each in valued.containers().items()} == before
+
+
+def test_where_nothing_is_nothing_is_made(stack: Stack):
+    said = stack("reset", "prod", "--confirm", "prod")
+    assert "nothing of" in said.stderr
+    assert stack.containers() == {}
