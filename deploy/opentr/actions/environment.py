@@ -94,23 +94,20 @@ def refuse_vanished(environment: Environment) -> None:
         )
 
 
-def prepare(environment: Environment, images: Mapping[str, str] | None = None) -> Credentials:
+def prepare(environment: Environment, images: Mapping[str, str]) -> Credentials:
     """Everything before `up`: secrets, rendered configuration, the variables of the Compose file.
 
-    `images` are references by name (postgres, api, …); by default those of the checkout's code, built if need be.
+    `images` are references by name (postgres, api, …).
     """
-    from opentr.actions import build  # noqa: PLC0415 - only those who start something wait for it
-
-    references = build.images(environment) if images is None else images
     secrets = credentials.ensure(environment.state)
-    environment.state.install(rendered(environment, secrets, references))
-    environment.state.write(IMAGES_RECORD, {"images": dict(references)})
+    environment.state.install(rendered(environment, secrets, images))
+    environment.state.write(IMAGES_RECORD, {"images": dict(images)})
     return secrets
 
 
 def rendered(environment: Environment, secrets: Credentials, images: Mapping[str, str]) -> dict[str, str]:
     """What `prepare` writes, by path below the state's folder."""
-    from opentr import render  # noqa: PLC0415 - likewise
+    from opentr import render  # noqa: PLC0415 - only those who start something wait for it
 
     files = render.files(environment.settings, secrets)
     variables = render.compose_variables(environment.settings, environment.state, files, secrets, images)

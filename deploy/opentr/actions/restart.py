@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from opentr.actions import build
 from opentr.actions import environment as environments
 from opentr.actions.steps import Step
 from opentr.errors import NothingRunning
@@ -62,7 +63,7 @@ def write_step(environment: Environment) -> Step:
     images = environments.prepared_images(environment)
 
     def write() -> None:
-        environments.prepare(environment, images or None)
+        environments.prepare(environment, images or build.images(environment))
 
     return Step("write the configuration", f"files below {environment.state.folder}", write)
 

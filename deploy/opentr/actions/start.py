@@ -186,7 +186,7 @@ def meant_to_run(environment: Environment) -> list[str]:
 
 
 def _prepare(environment: Environment) -> None:
-    environments.prepare(environment)
+    environments.prepare(environment, build.images(environment))
 
 
 def _is_up(environment: Environment, services: Sequence[str]) -> bool:

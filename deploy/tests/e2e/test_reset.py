@@ -188,6 +188,7 @@ def test_killed_at_any_step_the_next_command_puts_it_right(kept: Stack, words: t
     kept.done("start")
     works(kept)
     assert len({*remembered(kept)}) == 1
+    assert databases(kept) == {LIVE, PREVIOUS}
     kept.done("reset", "dev")
     works(kept)
 

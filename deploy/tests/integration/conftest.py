@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import settings, state
+from opentr.actions import build
 from opentr.actions.environment import Environment, prepare
 from opentr.runtimes.choose import choose
 from tests.stacks import Stack, mark, reachable_engine
@@ -43,5 +44,5 @@ def environment(stack: Stack, request: pytest.FixtureRequest) -> Environment:
     chosen = settings.read("dev", stack.ours)
     place = state.opened(chosen)
     made = Environment(chosen, place, choose(chosen, place, request.param))
-    prepare(made)
+    prepare(made, build.images(made))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import subprocess
@@ -129,7 +130,8 @@ def test_a_full_disk_is_told_as_one(sources: Path, builder: Builder):
 
 
 def test_an_interrupted_build_leaves_nothing(stack: Stack, sources: Path, builder: Builder):
-    build = broken(sources, builder, "echo sleeps && sleep 1000")
+    # A layer of its own: the engine may still have one like it, of a run that was killed and slept to its end.
+    build = broken(sources, builder, f"echo sleeps && sleep 1000 # {secrets.token_hex(8)}")
     log = stack.state / "build-redis.log"
     log.unlink(missing_ok=True)
     command = [sys.executable, "-c", TOOL, str(sources)]

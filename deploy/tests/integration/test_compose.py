@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import settings
+from opentr.actions import build
 from opentr.actions.environment import Environment, prepare
 from opentr.errors import PortTaken, ServiceUnhealthy
 from opentr.runtimes.base import LogQuery, Owner
@@ -36,8 +37,10 @@ def ready():
     print("ready", flush=True)
 """
 UP_REDIS = """
+from opentr.actions import build
 from opentr.actions.environment import Environment, prepare
-prepare(Environment(chosen, runtime.state, runtime))
+made = Environment(chosen, runtime.state, runtime)
+prepare(made, build.images(made))
 runtime.up(["redis"])
 ready()
 """
@@ -178,7 +181,7 @@ def test_a_service_that_ends_at_once_is_told_with_its_log(stack: Stack, environm
         redis.up(["redis"])
     assert any("no-such-directive" in line for line in caught.value.log)
     config.write_text(good)
-    prepare(environment)
+    prepare(environment, build.images(environment))
 
 
 def test_a_taken_port_is_told_with_its_holder_and_its_setting(stack: Stack, environment: Environment, redis: Compose):
@@ -189,11 +192,11 @@ def test_a_taken_port_is_told_with_its_holder_and_its_setting(stack: Stack, envi
         port = taken.getsockname()[1]
         chosen = settings.read("dev", stack.ours | {"OPENTR_REDIS_PORT": str(port)})
         other = replace(redis, settings=chosen)
-        prepare(Environment(chosen, environment.state, other))
+        prepare(Environment(chosen, environment.state, other), build.images(environment))
         with pytest.raises(PortTaken, match=f"the port {port}, at which redis is to be reached, is taken by") as caught:
             other.up(["redis"])
     assert f"OPENTR_REDIS_PORT={port + 1}" in caught.value.hint
-    prepare(environment)
+    prepare(environment, build.images(environment))
 
 
 def test_two_projects_run_beside_each_other(
