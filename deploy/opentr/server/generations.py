@@ -113,12 +113,12 @@ def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
     with pool.paused(runtime, deadline_seconds):
         psql.execute(runtime, _exchange(incoming), psql.MAINTENANCE, application=SWAPPER)
         _swap_rest(state, runtime, token, incoming)
-    state.remove(RECORD)
     discard(runtime)
+    state.remove(RECORD)
 
 
 def discard(runtime: Runtime) -> None:
-    """Remove what a swap has put out of the way. Cut short, the next swap does it."""
+    """Remove what a swap has put out of the way. Cut short, the next command does it."""
     drop = f"DROP DATABASE IF EXISTS {DISCARDED} WITH (FORCE);"
     together(lambda: psql.execute(runtime, drop, psql.MAINTENANCE), lambda: media.discard(runtime))
 

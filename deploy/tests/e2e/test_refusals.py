@@ -35,7 +35,7 @@ def clone(tmp_path: Path) -> Path:
     place = tmp_path / "a second clone"
     shutil.copytree(CHECKOUT, place, ignore=NOT_IN_A_CLONE)
     python = CHECKOUT / ".venv/bin/python"
-    script = f'#!/bin/sh\nPYTHONPATH="{place}/deploy:{place}/backend" exec {python} -m opentr "$@"\n'
+    script = f'#!/bin/sh\nPYTHONPATH="{place}/deploy:{place}/backend" exec "{python}" -m opentr "$@"\n'
     (place / "opentr.sh").write_text(script)
     return place
 
