@@ -263,7 +263,9 @@ def developers(stacks: MakeStack, tmp_path: Path) -> Stack:
     """The data services of a checkout whose SQL a test may change. It borrows this one's Python packages."""
     place = tmp_path / "a checkout"
     shutil.copytree(CHECKOUT, place, ignore=NOT_IN_A_CLONE)
-    script = f'#!/bin/sh\nPYTHONPATH="{place}/deploy:{place}/backend" exec "{CHECKOUT}/.venv/bin/python" -m opentr "$@"\n'
+    script = (
+        f'#!/bin/sh\nPYTHONPATH="{place}/deploy:{place}/backend" exec "{CHECKOUT}/.venv/bin/python" -m opentr "$@"\n'
+    )
     (place / "opentr.sh").write_text(script)
     made = stacks(checkout=place)
     made.done("start", "--profile", "infra")
