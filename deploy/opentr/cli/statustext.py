@@ -35,9 +35,14 @@ def lines(status: Status) -> list[str]:
     return [*table, "", *told, *([""] if notes else []), *notes]
 
 
+def now() -> datetime:
+    """This moment, from which ages are counted."""
+    return datetime.now(UTC)
+
+
 def age(since: datetime) -> str:
     """How long ago that was, in its largest unit: 3 min."""
-    seconds = max(0, int((datetime.now(UTC) - since).total_seconds()))
+    seconds = max(0, int((now() - since).total_seconds()))
     size, unit = next((step for step in _STEPS if seconds >= step[0]), _STEPS[-1])
     return f"{seconds // size} {unit}"
 

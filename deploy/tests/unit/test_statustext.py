@@ -9,7 +9,8 @@ from opentr.actions.status import Database, Pool, Status
 from opentr.cli import statustext
 from opentr.runtimes.base import ServiceState
 
-STARTED = datetime.now(UTC) - timedelta(hours=2, minutes=5)
+NOW = datetime.now(UTC)
+STARTED = NOW - timedelta(hours=2, minutes=5)
 SERVICES = ("postgres", "pgbouncer", "redis", "api", "worker")
 UP = [
     ServiceState(name, "running", "healthy", f"x/{name}:1", "0.1.0", STARTED, addresses=("127.0.0.1:15432",))
@@ -31,12 +32,18 @@ WELL = Status(
         max_sessions=100,
         free_bytes=80_000_000_000,
         disk_bytes=271_000_000_000,
-        made_at=(datetime.now(UTC) - timedelta(minutes=3)).isoformat(),
+        made_at=(NOW - timedelta(minutes=3)).isoformat(),
     ),
     pool=Pool(clients=12, waiting=0, servers=3, size=20),
     holder=None,
     interrupted=False,
 )
+
+
+@pytest.fixture(autouse=True)
+def _seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ages are of this moment, however long ago this file was imported."""
+    monkeypatch.setattr(statustext, "now", lambda: NOW)
 
 
 def told(status: Status) -> str:
@@ -136,4 +143,4 @@ def test_sizes_in_words(size: float, words: str):
     ("seconds", "words"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7199, "1 h"), (90_000, "1 d")]
 )
 def test_ages_in_words(seconds: int, words: str):
-    assert statustext.age(datetime.now(UTC) - timedelta(seconds=seconds, milliseconds=100)) == words
+    assert statustext.age(NOW - timedelta(seconds=seconds, milliseconds=100)) == words
