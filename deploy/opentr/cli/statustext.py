@@ -36,7 +36,7 @@ def lines(status: Status) -> list[str]:
 
 
 def now() -> datetime:
-    """This moment, from which ages are counted."""
+    """The moment from which ages are counted."""
     return datetime.now(UTC)
 
 

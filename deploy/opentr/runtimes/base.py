@@ -156,3 +156,17 @@ class Runtime(Protocol):
 
     def attach_once(self, service: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> int:
         """As `run_once`, on our own terminal; returns the exit code."""
+
+    def follow_once(
+        self, service: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[Iterator[str]]:
+        """As `run_once`, giving stdout and stderr as one, line by line as they are written.
+
+        Leaving the block early ends the program; raises ProcessFailed without a word of stderr: the caller has seen it.
+        """
+
+    def beside(self, place: str) -> Runtime:
+        """The same environment as a release that isn't live describes it: by the files in this folder of the state.
+
+        For one-offs with that release's images; its services aren't started or replaced by this.
+        """

@@ -6,7 +6,7 @@ import secrets
 import sys
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
@@ -45,6 +45,8 @@ class Compose:
     engine: Engine
     reason: str
     name: str = "compose"
+    place: str = "."
+    """the folder of the state that holds the Compose file and its variables"""
 
     # What is changed: Compose's command.
 
@@ -132,14 +134,27 @@ class Compose:
         with self._once(service, argv, environment or {}, tty=_on_terminal()) as command:
             return process.attached(command)
 
+    @contextmanager
+    def follow_once(
+        self, service: str, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> Iterator[Iterator[str]]:
+        """See Runtime."""
+        with self._once(service, argv, environment or {}, tty=False) as command, process.lines(command) as lines:
+            yield lines
+
+    def beside(self, place: str) -> Compose:
+        """See Runtime."""
+        return replace(self, place=place)
+
     # How.
 
     @cached_property
     def _project(self) -> Project:
         docker = (compose_command(self.state), *self.engine.cli_options)
-        released = self.state.folder / RELEASE_FILE
+        folder = self.state.folder / self.place
+        released = folder / RELEASE_FILE
         file = released if released.exists() else CHECKOUT / f"docker-compose.{self.settings.environment}.yml"
-        return Project(docker, self.settings.project, CHECKOUT, file, self.state.folder / "compose.env")
+        return Project(docker, self.settings.project, CHECKOUT, file, folder / "compose.env")
 
     def _services(self) -> tuple[str, ...]:
         return (*INFRA, *APP[self.settings.environment])
