@@ -48,7 +48,15 @@ $$;
 GRANT app_owner TO app_migrator;
 GRANT pg_read_all_stats, pg_signal_backend TO app_migrator;
 GRANT pg_monitor TO app_monitor;
-GRANT pg_read_all_settings, pg_read_all_stats TO app_backup;
+-- It also counts the rows that a restore must have, at a moment when nobody writes (pg_maintain: LOCK TABLE, from 17 on).
+GRANT pg_read_all_settings, pg_read_all_stats, pg_read_all_data TO app_backup;
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_maintain') THEN
+        GRANT pg_maintain TO app_backup;
+    END IF;
+END
+$$;
 
 -- This database -------------------------------------------------------------------------------------------------------
 
@@ -69,6 +77,33 @@ ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT SELECT, INSER
 ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO app_rw;
 ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT SELECT ON TABLES TO app_ro, app_backup;
 ALTER DEFAULT PRIVILEGES FOR ROLE app_owner IN SCHEMA public GRANT SELECT ON SEQUENCES TO app_ro, app_backup;
+
+-- What a backup calls. The first two had other names before 15.
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY['pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup', 'pg_switch_wal',
+                                  'pg_create_restore_point'] LOOP
+        SELECT coalesce(max(oid::regprocedure::text), '') INTO wanted FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace AND proname = wanted AND (proname <> 'pg_stop_backup' OR pronargs > 0);
+        IF wanted <> '' THEN
+            EXECUTE 'GRANT EXECUTE ON FUNCTION ' || wanted || ' TO app_backup';
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- What a restored cluster is checked with before it may be written to; a server may come without it.
+CREATE SCHEMA IF NOT EXISTS amcheck;
+REVOKE ALL ON SCHEMA amcheck FROM PUBLIC;
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck') THEN
+        CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA amcheck;
+    END IF;
+END
+$$;
 
 -- PgBouncer asks this for the hash of a user who logs in. It answers for the roles that come through the pool alone.
 CREATE SCHEMA IF NOT EXISTS pgbouncer;

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentr.errors import CredentialInvalid
+from opentr.errors.backup import PassphraseChanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 ROLES = ("app_rw", "app_ro", "app_migrator", "app_monitor", "pgb_auth")
 """The roles that log in with a password; `postgres` and `app_backup` come by the socket."""
 _RECORD = "applied"
+PASSPHRASE = "backup_passphrase"  # noqa: S105 - its name
+"""What the backups are encrypted with: made once, because a repository can't take another."""
+_FIRST_PASSPHRASE = "passphrase"  # noqa: S105 - the name of a record
 # Without what is easily taken for something else: 0 O o 1 l I.
 _READABLE = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -41,6 +45,7 @@ _MAKERS: dict[str, Callable[[], str]] = {
     "redis_password": _password,
     "jwt_secret": lambda: secrets.token_hex(64),
     "admin_password": _readable,
+    "backup_passphrase": _password,
 }
 NAMES = tuple(_MAKERS)
 _SHORTEST = {"jwt_secret": 32, "admin_password": 8}
@@ -95,9 +100,12 @@ class Credentials:
 def ensure(state: State) -> Credentials:
     """The environment's secrets; what is missing is generated and written, what is there stays as it is.
 
-    Raises CredentialInvalid for a file that can't be a secret, StateUnwritable for one that can't be read or written.
+    Raises CredentialInvalid for a file that can't be a secret, PassphraseChanged, StateUnwritable for one that can't be
+    read or written.
     """
-    return Credentials({name: _one(state, name) for name in NAMES})
+    found = Credentials({name: _one(state, name) for name in NAMES})
+    _refuse_other_passphrase(state, found)
+    return found
 
 
 def digest(state: State, text: str) -> str:
@@ -150,6 +158,16 @@ def _verifier(password: Secret) -> str:
 
 def _digests(state: State, credentials: Credentials) -> dict[str, str]:
     return {role: digest(state, f"{role} {credentials.role_password(role).reveal()}") for role in ROLES}
+
+
+def _refuse_other_passphrase(state: State, found: Credentials) -> None:
+    """Raises PassphraseChanged if the backups' passphrase isn't the one that was made first."""
+    now = digest(state, found[PASSPHRASE].reveal())
+    first = state.read(_FIRST_PASSPHRASE)
+    if first is None:
+        state.write(_FIRST_PASSPHRASE, {"digest": now})
+    elif first["digest"] != now:
+        raise PassphraseChanged(state.folder / f"secrets/{PASSPHRASE}")
 
 
 def _one(state: State, name: str) -> Secret:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -28,6 +29,9 @@ GRACE_SECONDS = 10.0
 """How long a program that we end may clean up before it is killed."""
 
 _log = logging.getLogger(__name__)
+_LOOK_SECONDS = 0.1
+_STARTED = 19
+"""The start time's place among the fields that follow the program's name."""
 _PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _OURS = ("OPENTR_", "COMPOSE_")
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):\S*@")
@@ -78,6 +82,54 @@ def piped(argv: Sequence[str], *, source: IO[bytes] | None = None, target: IO[by
     with _child(argv, None, stdin=given, stdout=taken, stderr=subprocess.PIPE) as child:
         _, complained = child.communicate()
     _check(argv, child.returncode, complained)
+
+
+def started(pid: int) -> str | None:
+    """When a process of this machine started, in the kernel's own words; None if there is none of this id.
+
+    A later process that gets the same id has another one (proc(5): field 22 of /proc/PID/stat).
+    """
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return line.rpartition(")")[2].split()[_STARTED]
+
+
+def others(*words: Sequence[str]) -> list[int]:
+    """The processes of this machine, not started by us, that have these words after one another in their command.
+
+    Of several such sequences each must be in it, wherever.
+    """
+    wanted, found = ["\0".join(["", *each, ""]) for each in words], []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command = f"\0{(place / 'cmdline').read_text(encoding='utf-8', errors='replace')}\0"
+            parent = int((place / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has ended, or is another user's
+        if all(each in command for each in wanted) and parent != os.getpid():
+            found.append(int(place.name))
+    return sorted(found)
+
+
+def end(pid: int, patience: float) -> None:
+    """Wait for the end of a process that isn't our child; after `patience` seconds end it."""
+    since, until = started(pid), time.monotonic() + patience
+    for number in (None, signal.SIGTERM, signal.SIGKILL):
+        if number is not None and started(pid) == since is not None:
+            os.kill(pid, number)
+            until = time.monotonic() + GRACE_SECONDS
+        while started(pid) == since is not None and not _is_zombie(pid) and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return line.rpartition(")")[2].split()[0] == "Z"
 
 
 class Running:

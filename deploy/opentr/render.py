@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from opentr import sizing
-from opentr.credentials import digest
+from opentr.credentials import PASSPHRASE, digest
 from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 IPV6 = 6
 TEMPLATES = Path(__file__).parent / "templates"
-SERVICES = ("postgres", "pgbouncer", "redis", "api", "worker", "proxy")
+SERVICES = ("postgres", "pgbouncer", "redis", "api", "worker", "proxy", "backup")
 _SECRETS = {
     "postgres": (),  # the roles' passwords are given to it by SQL
     "pgbouncer": ("pgb_auth_password", "app_monitor_password"),
@@ -31,13 +32,19 @@ _SECRETS = {
     "api": ("app_rw_password", "redis_password", "jwt_secret"),
     "worker": ("app_rw_password", "redis_password"),
     "proxy": (),
+    "backup": (PASSPHRASE,),
 }
 """The secrets that a service reads when it starts: it is made anew when one of them changes."""
-_ONLY_PROD = frozenset({"proxy"})
+RELEASE = "config/backup/release.json"
+"""What code and images run: each backup is annotated with it."""
+_ONLY_PROD = frozenset({"proxy", "backup"})
 
 
-def configuration(settings: Settings) -> dict[str, str]:
-    """The configuration of each service of this environment. Raises SettingInvalid if sizes don't fit."""
+def configuration(settings: Settings, templates: Path = TEMPLATES) -> dict[str, str]:
+    """The configuration of each service of this environment, by the templates in this folder.
+
+    Raises SettingInvalid if sizes don't fit.
+    """
     known = {
         "settings": settings,
         "sizing": sizing,
@@ -45,16 +52,33 @@ def configuration(settings: Settings) -> dict[str, str]:
         "memory": sizing.memory(settings.postgres),
         "cores": sizing.cores(settings),
     }
-    names = [name for name in _templates() if settings.environment == "prod" or _service(name) not in _ONLY_PROD]
-    return {name: _environment().get_template(f"{name}.j2").render(known) for name in names}
+    names = [
+        name for name in _templates(templates) if settings.environment == "prod" or _service(name) not in _ONLY_PROD
+    ]
+    return {name: _environment(templates).get_template(f"{name}.j2").render(known) for name in names}
 
 
-def files(settings: Settings, credentials: Credentials) -> dict[str, str]:
-    """The configuration, and the secrets that are made from others."""
-    return configuration(settings) | {
+def files(
+    settings: Settings,
+    credentials: Credentials,
+    templates: Path = TEMPLATES,
+    *,
+    images: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The configuration, and the secrets that are made from others.
+
+    Backups are annotated with `images` (references by name), and with the version of the tree that has the templates.
+    """
+    derived = {
         "secrets/pgbouncer_userlist": _userlist(credentials),
         "secrets/redis_users": _redis_users(credentials),
     }
+    if settings.environment == "prod":
+        version = (templates.parents[2] / "VERSION").read_text(encoding="utf-8").strip()
+        release = {"version": version, "images": dict(images or {})}
+        derived[RELEASE] = json.dumps(release, indent=1, sort_keys=True) + "\n"
+        derived["secrets/pgbackrest_cipher"] = _cipher(credentials)
+    return configuration(settings, templates) | derived
 
 
 def compose_variables(
@@ -82,7 +106,7 @@ def compose_variables(
 
 def config_digest(service: str, state: State, files: Mapping[str, str], credentials: Credentials) -> str:
     """What a service's containers are labelled with; it changes with the files and the secrets that they read."""
-    read = [text for name, text in sorted(files.items()) if name.startswith(f"config/{service}/")]
+    read = [text for name, text in sorted(files.items()) if name.startswith(f"config/{service}/") and name != RELEASE]
     read += [credentials[name].reveal() for name in _SECRETS[service]]
     return digest(state, "\0".join(read))[:16]
 
@@ -114,14 +138,14 @@ def _quoted(value: str) -> str:
 
 
 @cache
-def _templates() -> list[str]:
+def _templates(folder: Path) -> list[str]:
     """The rendered files' paths: those of their templates without the suffix."""
-    return sorted(str(file.relative_to(TEMPLATES).with_suffix("")) for file in TEMPLATES.rglob("*.j2"))
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.j2"))
 
 
 @cache
-def _environment() -> Environment:
-    loader = FileSystemLoader(TEMPLATES)
+def _environment(folder: Path) -> Environment:
+    loader = FileSystemLoader(folder)
     environment = Environment(  # noqa: S701 - configuration files, no HTML
         loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -131,6 +155,17 @@ def _environment() -> Environment:
 
 def _service(name: str) -> str:
     return Path(name).parts[1]
+
+
+def _release(images: Mapping[str, str]) -> str:
+    """The code's version, and the images by name."""
+    version = (CHECKOUT / "VERSION").read_text(encoding="utf-8").strip()
+    return json.dumps({"version": version, "images": dict(images)}, indent=1, sort_keys=True) + "\n"
+
+
+def _cipher(credentials: Credentials) -> str:
+    """The passphrase as pgBackRest reads it."""
+    return f"[global]\nrepo1-cipher-pass={credentials[PASSPHRASE].reveal()}\n"
 
 
 def _userlist(credentials: Credentials) -> str:

@@ -17,6 +17,11 @@ check_volume() {
     local major there
     [[ -w $volume ]] || fail "$volume belongs to uid $(stat -c %u "$volume"), and Postgres is uid $EUID here: it can't write there." \
         "Give the volume to it (chown -R $EUID:$EUID), or start with an empty one."
+    # `restore` moves folders, and was ended between two moves.
+    for there in "$PGDATA".replaced "$PGDATA".restored; do
+        [[ -e $PGDATA || ! -e $there ]] || fail "$PGDATA isn't there, and $there is: a restore was cut short, and no new cluster is made." \
+            "Run any command that changes prod, as ./opentr.sh start prod: it finishes the restore or takes it back."
+    done
     [[ -e $PGDATA ]] || return 0
     [[ -s $PGDATA/PG_VERSION ]] || fail "$PGDATA is there and holds no cluster (no PG_VERSION): it is left as it is." \
         "Look at what it is; restore a backup, or start with an empty volume."

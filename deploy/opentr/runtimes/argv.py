@@ -54,6 +54,10 @@ class Project:
         options = ["--volumes"] if volumes else []
         return self.compose("--progress", "quiet", "down", "--remove-orphans", *options)
 
+    def hashes(self) -> list[str]:
+        """Print each service with the hash of how it is described, a line each."""
+        return self.compose("config", "--hash", "*")
+
     def run(  # noqa: PLR0913 - each is a part of the command
         self, service: str, argv: Sequence[str], *, name: str, owner: str, environment: Mapping[str, str], tty: bool
     ) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 INFRA = ("postgres", "pgbouncer", "redis")
-APP = {"dev": ("api", "worker"), "prod": ("api", "worker", "proxy")}
+APP = {"dev": ("api", "worker"), "prod": ("api", "worker", "proxy", "backup")}
 """The services that an environment keeps running, by profile, in the order of their start."""
 
 
@@ -79,7 +79,8 @@ class Owner:
 class Runtime(Protocol):
     """The services of one environment. Every method asks what is true now; nothing is remembered.
 
-    Services are named as in the Compose files: postgres, pgbouncer, redis, api, worker, proxy, migrate.
+    Services are named as in the Compose files: postgres, pgbouncer, redis, api, worker, proxy, backup; for one-offs
+    migrate, proof, restore.
     """
 
     @property
@@ -114,6 +115,22 @@ class Runtime(Protocol):
 
     def services(self) -> list[ServiceState]:
         """The state of each service that this environment defines, in a fixed order, missing ones too."""
+
+    def outdated(self) -> list[str]:
+        """The services that have no container which is exactly as the files describe it: `up` would make a new one.
+
+        Raises ProcessFailed where the files can't be understood, a variable that they need is missing for instance.
+        """
+
+    def await_orphans(self) -> None:
+        """Wait for what the command of a tool that was killed is still doing to the services; after a while end it.
+
+        Containers that it has made and not started yet are removed: the next `up` makes them anew.
+        Only the holder of the state's lock may ask for this: whatever else changes the services is an orphan then.
+        """
+
+    def drop_leftovers(self) -> None:
+        """Remove the containers that were made for one command whose tool was killed: they would run on unseen."""
 
     def logs(self, query: LogQuery) -> Iterator[LogLine]:
         """The lines of the services, oldest first, all services merged by time."""

@@ -56,6 +56,8 @@ class Builder:
     settings: Settings
     state: State
     engine: Engine
+    tree: Path = CHECKOUT
+    """the source tree that they are built from"""
 
     def wanted(self, names: Iterable[str]) -> list[Build]:
         """The images of these names as the code would make them, the base first; empty if no base is here yet."""
@@ -76,7 +78,7 @@ class Builder:
     def command(self, build: Build, *, no_cache: bool = False) -> list[str]:
         """The command that builds it; it reads the tar from stdin."""
         bundle = self.settings.build.ca_bundle
-        return build.argv(self._docker, version=_version(), ca_bundle=bundle, no_cache=no_cache)
+        return build.argv(self._docker, version=self._version, ca_bundle=bundle, no_cache=no_cache)
 
     def build(self, build: Build, *, no_cache: bool = False) -> None:
         """Build it, or where another project has built the same, give that one our name.
@@ -90,9 +92,14 @@ class Builder:
             return
         require_buildx(self._docker[0])
         with tempfile.TemporaryFile() as context:
-            images.context(build.recipe, CHECKOUT, context)
+            images.context(build.recipe, self.tree, context)
             context.seek(0)
             self._logged(build.name, process.lines(self.command(build, no_cache=no_cache), stdin=context))
+
+    def tag(self, image: str, reference: str) -> None:
+        """Give an image that is here a further name, which is removed with the others."""
+        self._record(reference)
+        self.engine.tag(image, reference)
 
     def source(self) -> tuple[str, str] | None:
         """The image that the base begins with, reference and id: the one that is set, else ours."""
@@ -114,12 +121,16 @@ class Builder:
         bootstrap = [str(CHECKOUT / "images/base/bootstrap.sh"), BOOTSTRAPPED]
         self._logged(BASE, process.lines(bootstrap, environment={"DOCKER_HOST": self.engine.host}))
 
+    @property
+    def _version(self) -> str:
+        return (self.tree / "VERSION").read_text(encoding="utf-8").strip()
+
     @cached_property
     def _docker(self) -> list[str]:
         return [compose_command(self.state), *self.engine.cli_options]
 
     def _planned(self, name: str, base: str, base_digest: str) -> Build:
-        found = images.digest(images.RECIPES[name], CHECKOUT, base_digest, code=self.settings.environment == "prod")
+        found = images.digest(images.RECIPES[name], self.tree, base_digest, code=self.settings.environment == "prod")
         return Build(name, images.reference(self.settings.project, name, found), found, base)
 
     def _record(self, reference: str) -> None:
@@ -148,7 +159,3 @@ class Builder:
 def _hint(text: str, log: Path) -> str:
     found = next((hint for cause, hint in _HINTS if cause.search(text)), "mend what it names, then try again")
     return f"{found} (all of the output: {log})"
-
-
-def _version() -> str:
-    return (CHECKOUT / "VERSION").read_text(encoding="utf-8").strip()

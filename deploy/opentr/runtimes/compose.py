@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
 from opentr import process, ui
-from opentr.containers import CHECKOUT_LABEL, ONEOFF_LABEL, STATE_LABEL, VERSION_LABEL
+from opentr.containers import CHECKOUT_LABEL, HASH_LABEL, ONEOFF_LABEL, STATE_LABEL, VERSION_LABEL
 from opentr.errors import NetworksExhausted, PortTaken, ProcessFailed, ServiceNotRunning, ServiceUnhealthy
 from opentr.runtimes import lifetime, merged, ports
 from opentr.runtimes.argv import Project
@@ -34,6 +34,10 @@ LOG_LINES = 15
 RELEASE_FILE = "docker-compose.yml"
 """The Compose file of the release that is deployed, in the state; without, the checkout's is used."""
 _LOOK_SECONDS = 0.2
+_ORPHAN_SECONDS = 60.0
+"""It stops containers, each with its grace period, and starts others; then it is ended."""
+_CHANGING = ("up", "stop", "restart", "down")
+"""Compose's commands that change the services."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,12 @@ class Compose:
     def up(self, services: Sequence[str] = ()) -> None:
         """See Runtime."""
         wanted = tuple(services) or self._services()
-        self._drop_leftovers()
+        self.drop_leftovers()
         self._change(self._project.up(wanted), wanted)
 
     def stop(self, services: Sequence[str] = ()) -> None:
         """See Runtime."""
-        self._drop_leftovers()
+        self.drop_leftovers()
         process.run(self._project.stop(tuple(services)))
 
     def restart(self, services: Sequence[str]) -> None:
@@ -67,8 +71,25 @@ class Compose:
 
     def down(self, *, volumes: bool = False) -> None:
         """See Runtime."""
-        self._drop_leftovers()
+        self.drop_leftovers()
         process.run(self._project.down(volumes=volumes))
+
+    def await_orphans(self) -> None:
+        """See Runtime. Two Compose commands at once trip over one another's containers."""
+        ours = ("compose", "--project-name", self.settings.project)
+        for pid in [pid for verb in _CHANGING for pid in process.others(ours, ("quiet", verb))]:
+            with ui.step("wait for what a command that was killed is still doing"):
+                process.end(pid, _ORPHAN_SECONDS)
+        for each in self._containers():
+            if each.state == "created":  # half-made, under a name of its own perhaps, over which the next `up` trips
+                self.engine.remove_container(each.id)
+
+    def drop_leftovers(self) -> None:
+        """See Runtime."""
+        for each in self.engine.containers(self.settings.project):
+            owner = each.labels.get(ONEOFF_LABEL)
+            if owner and lifetime.is_over(owner):
+                self.engine.remove_container(each.id)
 
     # What is asked: the engine.
 
@@ -90,6 +111,12 @@ class Compose:
         for each in self._containers():
             found.setdefault(each.service, []).append(each)
         return [_service_state(name, found.get(name, [])) for name in self._services()]
+
+    def outdated(self) -> list[str]:
+        """See Runtime. Compose labels a container with the hash of what it was made from."""
+        described = dict(line.split() for line in process.run(self._project.hashes()).splitlines())
+        made = {each.service: each.labels.get(HASH_LABEL) for each in self._containers()}
+        return [name for name in self._services() if name in described and made.get(name) != described[name]]
 
     def logs(self, query: LogQuery) -> Iterator[LogLine]:
         """See Runtime."""
@@ -236,20 +263,13 @@ class Compose:
         self, service: str, argv: Sequence[str], environment: Mapping[str, str], *, tty: bool
     ) -> Iterator[list[str]]:
         """The command that runs a program in a container of its own, which is gone when the block is left."""
-        self._drop_leftovers()
+        self.drop_leftovers()
         name = f"{self.settings.project}-{service}-{secrets.token_hex(4)}"
         owner = lifetime.own()
         try:
             yield self._project.run(service, argv, name=name, owner=owner, environment=environment, tty=tty)
         finally:
             self.engine.remove_container(name)
-
-    def _drop_leftovers(self) -> None:
-        """Remove containers that were made for one command, and whose tool was killed: they would run on unseen."""
-        for each in self.engine.containers(self.settings.project):
-            owner = each.labels.get(ONEOFF_LABEL)
-            if owner and lifetime.is_over(owner):
-                self.engine.remove_container(each.id)
 
 
 def _service_state(name: str, containers: Sequence[Container]) -> ServiceState:

@@ -54,6 +54,12 @@ RECIPES = {
     "proxy": Recipe("images/proxy/Dockerfile", ("images/proxy",)),
 }
 """All images, in the order in which they are built."""
+_SHARED = {"migrate": "api", "backup": "postgres", "proof": "postgres", "restore": "postgres"}
+
+
+def image_of(service: str) -> str:
+    """The name of the image that a service runs."""
+    return _SHARED.get(service, service)
 
 
 def files(recipe: Recipe, checkout: Path, *, code: bool = True) -> dict[str, Path]:

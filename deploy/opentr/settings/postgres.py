@@ -31,3 +31,9 @@ class Postgres(Service):
     slow_statement_ms: int = Field(
         500, ge=-1, le=2**31 - 1, description="statements that take this many milliseconds are logged; -1: none, 0: all"
     )
+    archive_timeout: int = Field(
+        60,
+        ge=1,
+        le=86_400,
+        description="seconds after which written changes reach the backups' repository at the latest, in prod",
+    )

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from opentr.settings.app import Admin, Api, App, Worker
+from opentr.settings.backup import Backup
 from opentr.settings.engine import Build, Engine
 from opentr.settings.pgbouncer import Pgbouncer
 from opentr.settings.postgres import Postgres
@@ -45,6 +46,7 @@ class Settings(Component):
     api: Api = Api()
     worker: Worker = Worker()
     proxy: Proxy = Proxy()
+    backup: Backup = Backup()
     engine: Engine = Engine()
     build: Build = Build()
 

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: sizes, processors, ports, and what every service may use of the machine."""
+"""The kinds of values that settings have: sizes, times, processors, ports, and what every service may use."""
 
 from __future__ import annotations
 
@@ -29,6 +29,41 @@ class Size(int):
     def __str__(self) -> str:
         unit = next(unit for unit in ("g", "m", "k", "") if self % _UNITS[unit] == 0)
         return f"{self // _UNITS[unit]}{unit}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        return core_schema.no_info_plain_validator_function(cls.parse)
+
+
+_SPANS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(\d+)([dhms])", re.ASCII | re.IGNORECASE)
+_LONGEST = 3650 * _SPANS["d"]
+
+
+class Duration(int):
+    """A number of seconds that prints in the largest unit that fits: 7d, 90m; `none` is 0."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> Duration:
+        """Read 7d, 12h, 15m, 30s; 0 or none: never. Raises ValueError."""
+        if isinstance(value, Duration):
+            return value
+        text = str(value).strip()
+        if text.lower() in {"0", "none"}:
+            return cls(0)
+        if not (match := _DURATION.fullmatch(text)):
+            raise ValueError(f"'{value}' is not a time; write it as 7d, 12h, 15m or none")
+        if (seconds := int(match[1]) * _SPANS[match[2].lower()]) > _LONGEST:
+            raise ValueError(f"'{value}' should be 3650d or less")
+        return cls(seconds)
+
+    def __str__(self) -> str:
+        if not self:
+            return "none"
+        unit = next(unit for unit, span in _SPANS.items() if self % span == 0)
+        return f"{self // _SPANS[unit]}{unit}"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from opentr.runtimes.images import image_of
 from opentr.settings import CHECKOUT
 
 ENVIRONMENTS = {name: CHECKOUT / f"docker-compose.{name}.yml" for name in ("dev", "prod")}
@@ -27,7 +28,13 @@ def services_of(name: str) -> list[str]:
 EVERY_SERVICE = [
     pytest.param(name, service, id=f"{name}-{service}") for name in ENVIRONMENTS for service in services_of(name)
 ]
-LASTING = [given for given in EVERY_SERVICE if given.values[1] != "migrate"]
+ONE_OFFS = {"migrate", "proof", "restore"}
+LASTING = [given for given in EVERY_SERVICE if given.values[1] not in ONE_OFFS]
+ONLY_PROD = {"proxy", "backup", "proof", "restore"}
+LIMITS = {"migrate": "API", "proof": "BACKUP", "restore": "BACKUP"}
+"""Whose settings limit a service, where they aren't its own."""
+REPOSITORY = "/var/lib/pgbackrest"
+DATA = "/var/lib/postgresql"
 DEV_PORTS = {"postgres": 5432, "pgbouncer": 6432, "redis": 6379, "api": 8000}
 NETWORKS = {
     "proxy": {"edge"},
@@ -37,6 +44,9 @@ NETWORKS = {
     "redis": {"app"},
     "postgres": {"db"},
     "migrate": {"db"},
+    "backup": set(),
+    "proof": set(),
+    "restore": set(),
 }
 NEEDS = {
     "proxy": {"api"},
@@ -46,6 +56,9 @@ NEEDS = {
     "redis": set(),
     "postgres": set(),
     "migrate": {"postgres"},
+    "backup": {"postgres"},
+    "proof": set(),
+    "restore": set(),
 }
 PROFILES = {
     "proxy": {"app"},
@@ -55,6 +68,9 @@ PROFILES = {
     "redis": {"infra", "app"},
     "postgres": {"infra", "app", "ops"},
     "migrate": {"ops"},
+    "backup": {"app"},
+    "proof": {"ops"},
+    "restore": {"ops"},
 }
 USERS = {
     "postgres": 10001,
@@ -64,6 +80,9 @@ USERS = {
     "worker": 10004,
     "migrate": 10004,
     "proxy": 10005,
+    "backup": 10001,
+    "proof": 10001,
+    "restore": 10001,
 }
 STOP_SIGNALS = {
     "postgres": "SIGINT",  # fast shutdown; SIGTERM waits for clients
@@ -73,6 +92,9 @@ STOP_SIGNALS = {
     "worker": "SIGTERM",  # what doesn't end in time goes back to the queue
     "migrate": "SIGINT",  # cancels its statement
     "proxy": "SIGUSR1",  # after the last request
+    "backup": "SIGTERM",  # ends pgBackRest
+    "proof": "SIGTERM",
+    "restore": "SIGTERM",
 }
 HIDDEN_WORDS = re.compile(r"PASSWORD|SECRET|TOKEN|KEY", re.IGNORECASE)
 PASSWORD_IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
@@ -124,7 +146,7 @@ def environment_of(service: dict[str, Any]) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_the_services_are_those_of_the_design(name: str) -> None:
-    wanted = set(NETWORKS) - ({"proxy"} if name == "dev" else set())
+    wanted = set(NETWORKS) - (ONLY_PROD if name == "dev" else set())
     assert set(compose_config(name)["services"]) == set(services_of(name)) == wanted
 
 
@@ -154,9 +176,12 @@ def test_a_service_has_limits(name: str, service: str) -> None:
 def test_a_service_has_the_limits_of_its_own_settings(name: str, service: str) -> None:
     text = ENVIRONMENTS[name].read_text(encoding="utf-8")
     part = text.split(f"\n  {service}:\n")[1].split("\n\n")[0]
-    owner = "API" if service == "migrate" else service.upper()
+    owner = LIMITS.get(service, service.upper())
     assert set(re.findall(r"\$\{OPENTR_(\w+)_(?:MEMORY|CPUS|PIDS|CONFIG)\b", part)) == {owner}
-    assert re.findall(r"\$\{OPENTR_IMAGE_(\w+)", part) == [owner]
+    assert re.findall(r"\$\{OPENTR_IMAGE_(\w+)", part) == [image_of(service).upper()]
+    limits = {f"{owner}_{kind}": variables(name)[f"OPENTR_{owner}_{kind}"] for kind in ("MEMORY", "PIDS")}
+    given = read(name, service)["deploy"]["resources"]["limits"]
+    assert [str(given["memory"]), str(given["pids"])] == list(limits.values())
 
 
 @pytest.mark.parametrize(("name", "service"), EVERY_SERVICE)
@@ -165,13 +190,19 @@ def test_a_service_ends_as_it_should(name: str, service: str) -> None:
     assert given["stop_signal"] == STOP_SIGNALS[service]
     assert seconds(given["stop_grace_period"]) >= 30
     assert given["init"] is True
-    assert given["restart"] == ("unless-stopped" if name == "prod" and service != "migrate" else "no")
+    assert given["restart"] == ("unless-stopped" if name == "prod" and service not in ONE_OFFS else "no")
 
 
 @pytest.mark.parametrize(("name", "service"), LASTING)
 def test_a_service_has_a_health_check_that_proves_service(name: str, service: str) -> None:
     check = read(name, service)["healthcheck"]
-    assert check["test"] in (["CMD", "healthcheck.sh"], ["CMD", "python", "-m", "app.healthcheck", service])
+    ours = (
+        ["CMD", "healthcheck.sh"],
+        ["CMD", "backup_healthcheck"],
+        ["CMD", "python", "-m", "app.healthcheck", service],
+    )
+    assert check["test"] in ours
+    assert (check["test"] == ours[1]) == (service == "backup")
     if check["test"] == ["CMD", "healthcheck.sh"]:
         assert (CHECKOUT / "images" / service / "healthcheck.sh").is_file()
     assert seconds(check["timeout"]) < seconds(check["interval"])
@@ -193,8 +224,9 @@ def test_recovery_may_take_an_hour(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_one_off_has_no_health_check_and_nothing_waits_for_it(name: str) -> None:
-    assert read(name, "migrate")["healthcheck"] == {"disable": True}
-    waiting = [service for service in services_of(name) if "migrate" in read(name, service).get("depends_on", {})]
+    for one_off in ONE_OFFS & set(services_of(name)):
+        assert read(name, one_off)["healthcheck"] == {"disable": True}
+    waiting = [service for service in services_of(name) if ONE_OFFS & set(read(name, service).get("depends_on", {}))]
     assert waiting == []
 
 
@@ -208,7 +240,9 @@ def test_a_service_waits_until_what_it_needs_is_healthy(name: str, service: str)
 @pytest.mark.parametrize(("name", "service"), EVERY_SERVICE)
 def test_a_service_is_on_its_networks_alone(name: str, service: str) -> None:
     published = name == "dev" and service in {"postgres", "pgbouncer"}
-    assert set(read(name, service)["networks"]) == NETWORKS[service] | ({"ports"} if published else set())
+    given = read(name, service)
+    assert set(given.get("networks", {})) == NETWORKS[service] | ({"ports"} if published else set())
+    assert (given.get("network_mode") == "none") == (NETWORKS[service] == set())
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -241,7 +275,7 @@ def test_a_profile_brings_what_its_services_need(name: str, profile: str) -> Non
 
 @pytest.mark.parametrize(("name", "service"), EVERY_SERVICE)
 def test_a_container_says_whose_it_is(name: str, service: str) -> None:
-    owner = "API" if service == "migrate" else service.upper()
+    owner = LIMITS.get(service, service.upper())
     config = variables(name)[f"OPENTR_{owner}_CONFIG"]
     assert read(name, service)["labels"] == labels(name) | {"org.opentranscribe.config": config}
 
@@ -288,7 +322,44 @@ def test_configuration_is_mounted_as_a_folder(name: str, service: str) -> None:
     binds = [mount for mount in read(name, service)["volumes"] if mount["type"] == "bind"]
     state = [(mount["source"], mount["target"]) for mount in binds if mount["source"].startswith("/the state")]
     configured = service in {"postgres", "pgbouncer", "redis", "proxy"}
-    assert state == ([(f"/the state/config/{service}", "/etc/opentr")] if configured else [])
+    backup = name == "prod" and service in {"postgres", "backup", "proof", "restore"}
+    assert state == [
+        *([("/the state/config/backup", "/etc/pgbackrest")] if backup else []),
+        *([(f"/the state/config/{service}", "/etc/opentr")] if configured else []),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "writes"),
+    [
+        ("postgres", {DATA, REPOSITORY}),
+        ("backup", {REPOSITORY}),
+        ("proof", {"/var/lib/proof"}),
+        ("restore", {DATA}),
+    ],
+)
+def test_only_postgres_and_a_restore_write_to_the_data_and_a_proof_to_nothing_that_stays(
+    service: str, writes: set[str]
+) -> None:
+    mounts = [mount for mount in read("prod", service)["volumes"] if mount["type"] == "volume"]
+    written = {mount["target"] for mount in mounts if not mount.get("read_only")}
+    assert written - {"/run/postgresql"} == writes
+    assert [mount["target"] for mount in mounts if not mount.get("source")] == (
+        ["/var/lib/proof"] if service == "proof" else []
+    )
+    assert not any(mount["target"] == "/run/postgresql" for mount in mounts) or service in {"postgres", "backup"}
+
+
+@pytest.mark.parametrize("service", ["postgres", "backup", "proof", "restore"])
+def test_the_backups_passphrase_reaches_those_alone_who_read_the_repository(service: str) -> None:
+    given = [secret for secret in read("prod", service)["secrets"] if secret["source"] == "pgbackrest_cipher"]
+    assert [secret["target"] for secret in given] == ["/run/secrets/pgbackrest/cipher.conf"]
+    readers = {
+        name
+        for name in services_of("prod")
+        if any(secret["source"] == "pgbackrest_cipher" for secret in read("prod", name).get("secrets", []))
+    }
+    assert readers == {"postgres", "backup", "proof", "restore"}
 
 
 @pytest.mark.parametrize(("name", "service"), EVERY_SERVICE)
@@ -296,7 +367,7 @@ def test_the_source_is_mounted_in_dev_alone(name: str, service: str) -> None:
     mounts = {
         (mount["source"], mount["target"])
         for mount in read(name, service)["volumes"]
-        if mount["source"].startswith(str(CHECKOUT))
+        if mount.get("source", "").startswith(str(CHECKOUT))
     }
     source = {(str(CHECKOUT / folder), f"/srv/{folder}") for folder in ("backend", "database")}
     assert mounts == (source if name == "dev" and service in {"api", "worker", "migrate"} else set())

@@ -10,6 +10,7 @@ import pytest
 
 from opentr import credentials, settings, state
 from opentr.errors import CredentialInvalid, ExitCode
+from opentr.errors.backup import PassphraseChanged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def write(opened: State, name: str, text: str) -> Path:
 def test_secrets_are_made_once_and_all_differ(opened: State):
     first = credentials.ensure(opened)
     assert first == credentials.ensure(opened)
-    assert len(set(first.values())) == len(credentials.NAMES) == 8
+    assert len(set(first.values())) == len(credentials.NAMES) == 9
     for name in credentials.NAMES:
         assert (opened.folder / "secrets" / name).read_text() == first[name].reveal() + "\n"
 
@@ -126,3 +127,20 @@ def test_the_statements_hold_verifiers_and_no_password(opened: State):
     sql = credentials.statements(made, ["app_rw", "pgb_auth"])
     assert re.findall(r"ALTER ROLE (\w+) PASSWORD 'SCRAM-SHA-256\$", sql) == ["app_rw", "pgb_auth"]
     assert not [text for text in made.values() if text in sql]
+
+
+@pytest.mark.parametrize("text", [None, "another-passphrase-than-before"])
+def test_a_passphrase_that_is_not_the_first_one_is_refused(opened: State, text: str | None) -> None:
+    """Nothing may begin to encrypt with another one: what there is could never be read again."""
+    first = credentials.ensure(opened)
+    assert credentials.ensure(opened) == first
+    file = opened.folder / "secrets" / credentials.PASSPHRASE
+    file.unlink()
+    if text:
+        file.write_text(text + "\n")
+    with pytest.raises(PassphraseChanged) as caught:
+        credentials.ensure(opened)
+    assert caught.value.exit_code is ExitCode.BLOCKED
+    assert first[credentials.PASSPHRASE].reveal() not in f"{caught.value.what} {caught.value.hint}"
+    file.write_text(first[credentials.PASSPHRASE].reveal() + "\n")
+    assert credentials.ensure(opened) == first

@@ -265,3 +265,17 @@ def test_programs_are_found_in_paths_order(tmp_path: Path, monkeypatch: pytest.M
         (tmp_path / folder / "tool").touch(mode)
     monkeypatch.setenv("PATH", os.pathsep.join(str(tmp_path / name) for name in ("a", "c", "b", "c", "none")))
     assert process.programs("tool") == [tmp_path / "c" / "tool", tmp_path / "b" / "tool"]
+
+
+def test_a_process_that_a_killed_tool_has_left_is_found_by_its_words_and_ended():
+    pid = int(process.run(["sh", "-c", "sleep 4321.5 >/dev/null 2>&1 & echo $!"]))
+    assert process.others(("sleep", "4321.5")) == [pid]
+    assert process.others(("sleep", "4321.5"), ("another",)) == []
+    process.end(pid, patience=0)
+    assert process.others(("sleep", "4321.5")) == []
+
+
+def test_our_own_children_are_no_orphans():
+    with process.held(["sh", "-c", "echo here; exec cat - /dev/null"]) as line:
+        assert line == "here"
+        assert process.others(("cat", "-", "/dev/null")) == []

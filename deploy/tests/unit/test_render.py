@@ -57,6 +57,8 @@ def directives(text: str) -> dict[str, str]:
 
 def test_a_template_is_written_where_it_lies():
     assert list(render.configuration(chosen("prod"))) == [
+        "config/backup/pgbackrest.conf",
+        "config/backup/schedule.conf",
         "config/pgbouncer/pgbouncer.ini",
         "config/postgres/pg_hba.conf",
         "config/postgres/pg_ident.conf",
@@ -66,8 +68,54 @@ def test_a_template_is_written_where_it_lies():
     ]
 
 
-def test_dev_has_no_proxy():
-    assert not [name for name in render.configuration(chosen("dev")) if "proxy" in name]
+def test_dev_has_no_proxy_and_no_backups(opened: State):
+    files = render.files(chosen("dev"), credentials.ensure(opened))
+    assert not [name for name in files if "proxy" in name or "backup" in name or "pgbackrest" in name]
+
+
+def test_dev_archives_nothing_and_prod_all():
+    archiving = {
+        name: directives(render.configuration(chosen(name))["config/postgres/postgresql.conf"]).get("archive_mode")
+        for name in ("dev", "prod")
+    }
+    assert archiving == {"dev": None, "prod": "on"}
+
+
+def test_a_schedule_is_given_in_seconds():
+    prod = chosen("prod", OPENTR_BACKUP_INCR_EVERY="15m", OPENTR_BACKUP_DIFF_EVERY="none")
+    lines = render.configuration(prod)["config/backup/schedule.conf"].splitlines()
+    assert lines[1:] == ["FULL_EVERY=604800", "DIFF_EVERY=0", "INCR_EVERY=900"]
+
+
+def test_what_backups_are_made_with_never_makes_postgres_anew(opened: State):
+    secrets = credentials.ensure(opened)
+
+    def of(**variables: str) -> dict[str, str]:
+        prod = chosen("prod", **variables)
+        files = render.files(prod, secrets, images={"api": variables.get("OPENTR_PROJECT", "one")})
+        return {service: render.config_digest(service, opened, files, secrets) for service in render.SERVICES}
+
+    assert changed(of(), of(OPENTR_BACKUP_RETENTION_FULL="3")) == {"backup"}
+    assert changed(of(), of(OPENTR_BACKUP_INCR_EVERY="2h")) == {"backup"}
+    assert changed(of(), of(OPENTR_POSTGRES_ARCHIVE_TIMEOUT="30")) == {"postgres"}
+
+
+def test_a_release_is_no_reason_to_make_the_backup_service_anew(opened: State):
+    secrets = credentials.ensure(opened)
+    one, other = (render.files(chosen("prod"), secrets, images={"api": f"x/api:{number}"}) for number in (1, 2))
+    assert one[render.RELEASE] != other[render.RELEASE]
+    assert render.config_digest("backup", opened, one, secrets) == render.config_digest(
+        "backup", opened, other, secrets
+    )
+
+
+def test_the_backups_are_encrypted_with_a_passphrase_that_only_its_own_file_holds(opened: State):
+    secrets = credentials.ensure(opened)
+    files = render.files(chosen("prod"), secrets)
+    passphrase = secrets["backup_passphrase"].reveal()
+    assert [name for name, text in files.items() if passphrase in text] == ["secrets/pgbackrest_cipher"]
+    assert files["secrets/pgbackrest_cipher"] == f"[global]\nrepo1-cipher-pass={passphrase}\n"
+    assert directives(files["config/backup/pgbackrest.conf"])["repo1-cipher-type"] == "aes-256-cbc"
 
 
 def test_the_same_settings_give_the_same_text(opened: State):
@@ -288,16 +336,8 @@ def test_redis_refuses_rather_than_forgets_and_leaves_room():
     assert 0 < int(conf["maxmemory"]) < 1024**3 * 0.7
 
 
-def test_an_unknown_name_in_a_template_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unknown_name_in_a_template_fails(tmp_path: Path):
     (tmp_path / "config" / "redis").mkdir(parents=True)
     (tmp_path / "config" / "redis" / "redis.conf.j2").write_text("{{ settings.redis.memry }}")
-    monkeypatch.setattr(render, "TEMPLATES", tmp_path)
-    for cached in (render._templates, render._environment):  # noqa: SLF001 - they remember the other folder
-        cached.cache_clear()
-    try:
-        with pytest.raises(Exception, match="memry"):
-            render.configuration(chosen())
-    finally:
-        monkeypatch.undo()
-        for cached in (render._templates, render._environment):  # noqa: SLF001
-            cached.cache_clear()
+    with pytest.raises(Exception, match="memry"):
+        render.configuration(chosen(), tmp_path)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from opentr import settings
 from opentr.errors import EnvFileUnreadable, ExitCode, OpentrError, SettingInvalid, SettingUnknown
 from opentr.settings import example
-from opentr.settings.units import Component, Size
+from opentr.settings.units import Component, Duration, Size
 
 ALONE = {"OPENTR_ENV_FILE": "none"}
 
@@ -221,3 +221,22 @@ def test_every_setting_is_explained():
     bare = [name for kind in components for name, field in kind.model_fields.items() if not field.description]
     inner = {name for name, value in settings.read("dev", ALONE) if isinstance(value, Component)}
     assert set(bare) == inner | {"environment"}
+
+
+@given(st.integers(min_value=1, max_value=3650), st.sampled_from("dhms"))
+def test_a_time_is_read_back_as_it_is_shown(number: int, unit: str):
+    value = Duration.parse(f"{number}{unit}")
+    assert Duration.parse(str(value)) == value
+
+
+@pytest.mark.parametrize("text", ["0", "none", "None"])
+def test_none_is_never(text: str):
+    chosen = settings.read("prod", ALONE | {"OPENTR_BACKUP_INCR_EVERY": text})
+    assert chosen.backup.incr_every == 0
+    assert str(chosen.backup.incr_every) == "none"
+
+
+@pytest.mark.parametrize("text", ["7", "1w", "-1h", "1.5h", "9999d"])
+def test_a_time_without_a_unit_or_beyond_ten_years_is_refused(text: str):
+    with pytest.raises(SettingInvalid, match="OPENTR_BACKUP_FULL_EVERY"):
+        settings.read("prod", ALONE | {"OPENTR_BACKUP_FULL_EVERY": text})
