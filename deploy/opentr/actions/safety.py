@@ -1,7 +1,7 @@
-"""A dump of the live database that has proven itself, before it is taken away.
+"""Dumps of the live database that have proven themselves: `backup --logical`, and before a reset takes data away.
 
-It counts once it was restored beside without an error, and every table has as many rows as in the snapshot that was
-dumped.
+A dump counts once it was restored beside without an error, and every table has as many rows as in the snapshot that
+was dumped. Beside each stands a receipt.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from opentr import ui
@@ -21,16 +24,18 @@ from opentr.server import psql, tables
 from opentr.server.generations import LIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from opentr.actions.environment import Environment
     from opentr.runtimes.base import Runtime
+    from opentr.state import State
 
 PROOF = f"{LIVE}_proof"
 """The database in which a dump proves itself."""
 FOLDER = "backups"
+SUFFIX = ".dump"
 _MARGIN_BYTES = 50_000_000
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,31 @@ class Dump:
     rows: dict[str, int]
     """table -> rows, in the snapshot that was dumped"""
     made_at: str
+
+    @property
+    def id(self) -> str:
+        """As one types it: 20261122T221530Z-0010."""
+        return Path(self.file).stem
+
+
+def saved(state: State) -> list[Dump]:
+    """The dumps with their receipts that are in the state's folder, oldest first. A dump without one isn't proven."""
+    folder = state.folder / FOLDER
+    found = [_read(file) for file in sorted(folder.glob(f"*{SUFFIX}"))]
+    return [each for each in found if each]
+
+
+def prove_again(environment: Environment, dump: Dump) -> None:
+    """Restore a dump beside the live database, and compare the rows of each table with its receipt.
+
+    Raises DumpFailed, NoRoom, ServiceNotRunning.
+    """
+    _require_room_beside(environment.runtime, _needed(environment.runtime))
+    try:
+        with Path(dump.file).open("rb") as file, ui.step(_PROVING):
+            _prove(environment.runtime, file, dump.rows)
+    except ProcessFailed as failure:
+        raise DumpFailed(failure.stderr.strip() or failure.what) from failure
 
 
 def save(environment: Environment) -> Dump:
@@ -68,16 +98,43 @@ def _proven(environment: Environment, folder: Path, unfinished: Path, file: IO[b
     with _snapshot(runtime) as snapshot:
         rows = tables.rows(runtime, LIVE, snapshot)
         revision = tables.revision(runtime, LIVE)
-        with ui.step("dump the database"):
+        with ui.step("dump the database"), _growth_shown(file):
             runtime.stream("postgres", _pg_dump(snapshot), target=file)
     os.fsync(file.fileno())
-    with ui.step("prove the dump: restore it beside, compare the rows of each table"):
+    with ui.step(_PROVING):
         _prove(runtime, file, rows)
     now = datetime.now(UTC)
-    final = folder / f"{now:%Y%m%dT%H%M%SZ}-{revision or 'unstamped'}.dump"
+    final = folder / f"{now:%Y%m%dT%H%M%SZ}-{revision or 'unstamped'}{SUFFIX}"
     dump = Dump(str(final), file.seek(0, os.SEEK_END), revision, rows, now.isoformat(timespec="seconds"))
     _keep(unfinished, final, dump)
     return dump
+
+
+def _read(file: Path) -> Dump | None:
+    """The dump as its receipt tells of it; None without one. It may have been moved since, with its receipt."""
+    try:
+        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        return Dump(**(found | {"file": str(file)}))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+@contextmanager
+def _growth_shown(file: IO[bytes]) -> Iterator[None]:
+    """Show how large the file has become, for as long as the block lasts: pg_dump itself tells nothing."""
+    ended = threading.Event()
+
+    def watch(show: Callable[[str], None]) -> None:
+        while not ended.wait(_LOOK_SECONDS):
+            show(f"{size(os.fstat(file.fileno()).st_size)} written")
+
+    watching = threading.Thread(target=copy_context().run, args=(watch, ui.show), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watching.join()
 
 
 def _keep(unfinished: Path, final: Path, dump: Dump) -> None:
@@ -130,10 +187,18 @@ def _pg_restore() -> list[str]:
 
 def _require_room(runtime: Runtime, folder: Path) -> None:
     """A dump takes less than the database does; its restore, and the next generation, take as much. Raises NoRoom."""
-    needed = tables.size_bytes(runtime, LIVE) + _MARGIN_BYTES
+    needed = _needed(runtime)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise NoRoom("the dump", str(folder), size(needed), size(free))
+    _require_room_beside(runtime, needed)
+
+
+def _needed(runtime: Runtime) -> int:
+    return tables.size_bytes(runtime, LIVE) + _MARGIN_BYTES
+
+
+def _require_room_beside(runtime: Runtime, needed: int) -> None:
     said = runtime.run_in("postgres", ["df", "--output=avail", "--block-size=1", psql.VOLUME])
     free = int(said.split()[-1])
     if free < needed:
@@ -143,3 +208,6 @@ def _require_room(runtime: Runtime, folder: Path) -> None:
 def _private(place: Path, mode: str) -> IO[Any]:
     """A new file that its owner alone may read."""
     return os.fdopen(os.open(place, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), mode)
+
+
+_PROVING = "prove the dump: restore it beside, compare the rows of each table"

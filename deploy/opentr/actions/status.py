@@ -11,9 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from opentr.actions import build, database, start
+from opentr.actions import backupstate, build, database, history, releases, start
+from opentr.actions.backupstate import BackupState
 from opentr.actions.environment import prepared_images
 from opentr.errors import OpentrError, ProcessFailed, ProcessTimedOut, ServiceNotRunning
+from opentr.runtimes.images import image_of
 from opentr.server import generations, pool, psql
 from opentr.settings import CHECKOUT
 
@@ -90,10 +92,14 @@ class Status:
     """None: Postgres doesn't run"""
     pool: Pool | None
     """None: PgBouncer doesn't run"""
+    backups: BackupState | None
+    """None: dev, or the service that makes them doesn't run"""
     holder: str | None
     """who works on the environment now"""
     interrupted: bool
     """a swap of generations was cut short; the next command that changes something finishes it"""
+    cut_short: str | None = None
+    """the deploy or restore that goes on now or was cut short, in words"""
 
     @property
     def running(self) -> bool:
@@ -113,14 +119,15 @@ class Status:
 
 def look(environment: Environment) -> Status:
     """Ask everything that there is to be asked."""
-    with ThreadPoolExecutor(4) as threads:
+    with ThreadPoolExecutor(5) as threads:
         services = threads.submit(environment.runtime.services)
         known = threads.submit(_answer, lambda: _database(environment), lambda fault: Database(fault=fault))
         pooled = threads.submit(_answer, lambda: _pool(environment), lambda fault: Pool(fault=fault))
+        saved = threads.submit(_answer, lambda: _backups(environment), lambda fault: BackupState(fault=fault))
         images = threads.submit(_images, environment)
     state = environment.state
     there = services.result()
-    release = state.read(start.RELEASE_RECORD) or {}
+    release = state.read(releases.RECORD) or {}
     holder = state.holder()
     return Status(
         environment=environment.name,
@@ -131,8 +138,10 @@ def look(environment: Environment) -> Status:
         outdated=_outdated(there, images.result()),
         database=known.result(),
         pool=pooled.result(),
+        backups=saved.result(),
         holder=str(holder) if holder else None,
         interrupted=state.read(generations.RECORD) is not None,
+        cut_short=history.unfinished(state),
     )
 
 
@@ -191,6 +200,10 @@ def _pool(environment: Environment) -> Pool:
     )
 
 
+def _backups(environment: Environment) -> BackupState | None:
+    return backupstate.look(environment, ANSWER_SECONDS) if environment.name == "prod" else None
+
+
 def _sum(rows: Sequence[Mapping[str, str]], column: str) -> int:
     return sum(int(row[column]) for row in rows)
 
@@ -201,4 +214,4 @@ def _images(environment: Environment) -> Mapping[str, str]:
 
 
 def _outdated(services: Sequence[ServiceState], images: Mapping[str, str]) -> list[str]:
-    return [each.service for each in services if each.image and each.image != images.get(each.service)]
+    return [each.service for each in services if each.image and each.image != images.get(image_of(each.service))]

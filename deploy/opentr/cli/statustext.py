@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from opentr.actions.backupstate import PROVEN_DAYS
 from opentr.cli.terminal import columns
 
 if TYPE_CHECKING:
+    from opentr.actions.backupstate import BackupState
     from opentr.actions.status import Database, Pool, Status
     from opentr.runtimes.base import ServiceState
 
@@ -27,6 +29,7 @@ def lines(status: Status) -> list[str]:
         "release": status.release,
         "database": status.database and _database(status.database),
         "pool": status.pool and _pool(status.pool),
+        "backups": status.backups and _backups(status.backups),
         "disk": status.database and _disk(status.database),
         "at work": status.holder,
     }
@@ -100,6 +103,15 @@ def _pool(found: Pool) -> str:
     return f"{found.clients} clients, {waiting}; {found.servers} of {found.size} connections at work"
 
 
+def _backups(found: BackupState) -> str:
+    if found.fault:
+        return f"unknown: {found.fault}"
+    if not found.newest_at:
+        return "none yet"
+    proven = f"the newest proven one of {age(found.proven_at)} ago" if found.proven_at else "none proven"
+    return f"the newest of {age(found.newest_at)} ago; {proven}"
+
+
 def _disk(found: Database) -> str:
     return f"{amount(found.free_bytes)} of {amount(found.disk_bytes)} free" if found.disk_bytes else ""
 
@@ -109,10 +121,13 @@ def _notes(status: Status) -> list[str]:
     name, notes = status.environment, []
     if status.pool and status.pool.paused and not status.holder:
         notes.append(f"the pool is paused, and its clients wait: ./opentr.sh restart {name} pgbouncer lets them go on")
+    if status.cut_short and not status.holder:
+        notes.append(f"{status.cut_short}: ./opentr.sh start {name} finishes it, or takes it back")
     if status.interrupted and not status.holder:
         notes.append(f"a reset was cut short: ./opentr.sh start {name} finishes it, or takes it back")
     if status.database and status.database.free_bytes < _NEARLY_FULL * status.database.disk_bytes:
         notes.append("the disk is nearly full, and Postgres stops when it is")
+    notes += _backup_notes(status.backups) if status.backups and not status.backups.fault else []
     if absent := [each.service for each in status.ill if each.state != "running"]:
         notes.append(f"not running: {', '.join(absent)}; type ./opentr.sh start {name}")
     if sick := [each.service for each in status.ill if each.state == "running"]:
@@ -120,5 +135,33 @@ def _notes(status: Status) -> list[str]:
     if status.outdated and name == "dev":
         notes.append(
             f"{', '.join(status.outdated)}: the image differs from the code: ./opentr.sh build; ./opentr.sh start"
+        )
+    return notes
+
+
+def _backup_notes(found: BackupState) -> list[str]:
+    """What stands in the way of getting lost data back."""
+    notes, days = [], timedelta(days=PROVEN_DAYS)
+    if found.archiving_fails_since:
+        waiting = f"{found.waiting_wal} segment{'s' if found.waiting_wal != 1 else ''} of WAL wait"
+        notes.append(
+            f"archiving has failed for {age(found.archiving_fails_since)}, {waiting}: ./opentr.sh logs prod postgres"
+        )
+    if found.failed:
+        why = f"backup {found.failed} can't be relied on: {found.failed_object}"
+        notes.append(f"{why}; take a new one: ./opentr.sh backup prod --type full")
+    if (
+        found.newest_at
+        and found.expected_seconds
+        and now() - found.newest_at > timedelta(seconds=2 * found.expected_seconds)
+    ):
+        notes.append(f"the newest backup is {age(found.newest_at)} old; why, tells ./opentr.sh logs prod backup")
+    if not found.newest_at:
+        notes.append("there is no backup yet: ./opentr.sh backup prod takes one")
+    elif not found.proven_at:
+        notes.append("no backup is proven yet: ./opentr.sh backup verify restores the newest beside, and compares")
+    elif now() - found.proven_at > days:
+        notes.append(
+            f"the newest proven backup is {age(found.proven_at)} old: ./opentr.sh backup verify proves the newest"
         )
     return notes

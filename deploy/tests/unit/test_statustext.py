@@ -35,6 +35,7 @@ WELL = Status(
         made_at=(NOW - timedelta(minutes=3)).isoformat(),
     ),
     pool=Pool(clients=12, waiting=0, servers=3, size=20),
+    backups=None,
     holder=None,
     interrupted=False,
 )
@@ -113,6 +114,13 @@ def test_a_pool_that_was_left_paused_is_warned_of_unless_somebody_works_on_it():
     paused = replace(WELL, pool=Pool(paused=True))
     assert "the pool is paused, and its clients wait" in told(paused)
     assert "the pool is paused" not in told(replace(paused, holder="./opentr.sh reset dev (pid 1, since 12:00:00)"))
+
+
+def test_a_deploy_that_was_cut_short_is_told_unless_it_goes_on():
+    cut = replace(WELL, cut_short="the deploy of 0.2.0 that was cut short during roll")
+    note = "the deploy of 0.2.0 that was cut short during roll: ./opentr.sh start dev finishes it, or takes it back"
+    assert note in told(cut)
+    assert note not in told(replace(cut, holder="./opentr.sh deploy prod (pid 1, since 12:00:00)"))
 
 
 def test_an_interrupted_reset_a_full_disk_and_old_images_are_told():
