@@ -78,7 +78,7 @@ def record(environment: Environment, source: Source, made: Made) -> None:
 def ensure_live(environment: Environment) -> None:
     """Make the live database, empty, if somebody has dropped it: without it the pool isn't healthy."""
     if LIVE not in generations.databases(environment.runtime):
-        sql = f"CREATE DATABASE {LIVE};\n\\connect {LIVE}\n{_roles(environment)}"
+        sql = f"CREATE DATABASE {LIVE};\n\\connect {LIVE}\n{roles(environment)}"
         psql.execute(environment.runtime, sql, psql.MAINTENANCE)
 
 
@@ -139,7 +139,7 @@ CREATE DATABASE {LIVE};
 DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);
 CREATE DATABASE {NEXT} TEMPLATE {template};
 \\connect {NEXT}
-{_roles(environment)}
+{roles(environment)}
 \\connect {psql.MAINTENANCE}
 """
 
@@ -167,19 +167,24 @@ COMMIT;
 def _build(environment: Environment, name: str, source: Source) -> Made:
     """Make a database of this name with roles, schema and administrator. Raises SchemaBroken, ProcessFailed."""
     runtime = environment.runtime
+    psql.execute(runtime, bare_sql(environment, name), psql.MAINTENANCE)
+    if source == "sql":
+        _run_init_sql(environment, name)
+    said = runtime.run_once("migrate", _filling(source), environment=addresses(name))
+    documents = list(_documents(said))
+    return Made(documents[0]["revision"])
+
+
+def bare_sql(environment: Environment, name: str) -> str:
+    """The SQL that makes a database of this name, with its rights and without tables, in the place of what is there."""
     locale = "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'"
     create = [
         f"DROP DATABASE IF EXISTS {name} WITH (FORCE);",
         f"CREATE DATABASE {name} TEMPLATE template0 OWNER app_owner {locale};",
         f"\\connect {name}",
-        _roles(environment),
+        roles(environment),
     ]
-    psql.execute(runtime, "\n".join(create), psql.MAINTENANCE)
-    if source == "sql":
-        _run_init_sql(environment, name)
-    said = runtime.run_once("migrate", _filling(source), environment=_addresses(name))
-    documents = list(_documents(said))
-    return Made(documents[0]["revision"])
+    return "\n".join(create)
 
 
 def _run_init_sql(environment: Environment, name: str) -> None:
@@ -199,15 +204,15 @@ def _filling(source: Source) -> list[str]:
     return ["sh", "-ec", f"python -m {verb} --json; python -m app.initial_data --json"]
 
 
-def _addresses(name: str) -> dict[str, str]:
-    """Where the app finds a database of this name; the passwords are in its secrets."""
+def addresses(name: str) -> dict[str, str]:
+    """The variables by which the app finds a database of this name; the passwords are in its secrets."""
     return {
         "DATABASE_URL": f"postgresql+psycopg2://app_rw@postgres:5432/{name}",
         "MIGRATOR_DATABASE_URL": f"postgresql+psycopg2://app_migrator@postgres:5432/{name}",
     }
 
 
-def _roles(environment: Environment) -> str:
+def roles(environment: Environment) -> str:
     """roles.sql: the checkout's in dev, in prod the one that the release's image of Postgres holds."""
     if environment.name == "prod":
         return _RELEASE_ROLES

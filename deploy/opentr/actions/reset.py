@@ -10,7 +10,7 @@ from opentr.actions import addresses, database, remove, start
 from opentr.actions.steps import Step
 from opentr.errors import NoGenerationBefore, PoolNotPaused
 from opentr.runtimes.base import APP, INFRA
-from opentr.server import generations, media, psql, sessions
+from opentr.server import generations, psql, sessions
 from opentr.server.generations import NEXT, PREVIOUS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def renew(environment: Environment, source: Source) -> None:
     with generations.guarded(state, runtime):
         token = generations.begin(state, NEXT)
         made = database.make_next(environment, source, then=generations.naming(token, NEXT))
-        media.prepare(runtime, token, fresh=True)
+        generations.prepare_media(state, runtime)
         swap(environment)
     database.record(environment, source, made)
 

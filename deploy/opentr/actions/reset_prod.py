@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from opentr.actions.environment import Environment
     from opentr.actions.safety import Dump
 
+BACKUP = "backup"
+"""The service that makes backups: it writes nothing."""
 RECORD = "previous"
 """The state's record of the newest dump, and of the generation that it has all of."""
 
@@ -78,6 +80,11 @@ def observe(environment: Environment) -> Live:
     if environment.state.read(database.RECORD) is None:
         raise NothingRunning(environment.settings.project, environment.name)
     run_steps(start.steps(environment, INFRA))
+    return live(environment)
+
+
+def live(environment: Environment) -> Live:
+    """What the server that runs has now, counted if that can be."""
     runtime = environment.runtime
     size_bytes = tables.size_bytes(runtime, LIVE)
     try:
@@ -98,7 +105,7 @@ def deed(environment: Environment, *, undo: bool, dump: bool) -> str:
 
 def steps(environment: Environment, *, dump: bool) -> list[Step]:
     """Fence what writes, save, renew, start. Raises PreviousUnsaved."""
-    _refuse_unsaved(environment)
+    refuse_unsaved(environment)
     dumps: list[tuple[str, Dump]] = []
 
     def save() -> None:
@@ -106,7 +113,7 @@ def steps(environment: Environment, *, dump: bool) -> list[Step]:
         dumps.append((first, safety.save(environment)))
 
     def renew() -> None:
-        _refuse_unsaved(environment)
+        refuse_unsaved(environment)
         reset.renew(environment, "migrations")
         for first, saved in dumps:
             if _holds_all(environment, first, saved):
@@ -114,7 +121,7 @@ def steps(environment: Environment, *, dump: bool) -> list[Step]:
 
     saving = [Step("save the database", _SAVE, save)] if dump else []
     renewing = Step("make a new generation from the migrations", _RENEW, renew)
-    return [*_fence(environment), *saving, renewing, _open(environment)]
+    return [*fence(environment), *saving, renewing, _open(environment)]
 
 
 def undo_steps(environment: Environment) -> list[Step]:
@@ -124,7 +131,7 @@ def undo_steps(environment: Environment) -> list[Step]:
     """
     reset.require_generation_before(environment)
     swapping = reset.swap_back_step(environment)
-    return [*_fence(environment), swapping, _open(environment)]
+    return [*fence(environment), swapping, _open(environment)]
 
 
 def outcome(environment: Environment) -> Outcome:
@@ -134,7 +141,7 @@ def outcome(environment: Environment) -> Outcome:
     return Outcome(addresses.lines(environment), saved, before.size_bytes if before else 0)
 
 
-def _refuse_unsaved(environment: Environment) -> None:
+def refuse_unsaved(environment: Environment) -> None:
     """Raises PreviousUnsaved if the generation that this would drop has rows, and no dump."""
     running = {each.service for each in environment.runtime.services() if each.state == "running"}
     if "postgres" not in running:
@@ -164,8 +171,9 @@ def _holds_all(environment: Environment, first: str, dump: Dump) -> bool:
     return not written
 
 
-def _fence(environment: Environment) -> list[Step]:
-    runtime, app = environment.runtime, APP[environment.name]
+def fence(environment: Environment) -> list[Step]:
+    """Stop what writes by itself, the proxy first; undone it runs again."""
+    runtime, app = environment.runtime, set(APP[environment.name]) - {BACKUP}
     there = [each.service for each in runtime.services() if each.service in app and each.state == "running"]
     if not there:
         return []

@@ -45,7 +45,7 @@ def reset(  # noqa: PLR0913 - what a user may say
     by restoring it, and always asks for the environment's name.
     """
     _refuse_combinations(environment, undo=undo, source=source, hard=hard, without_dump=without_dump)
-    from opentr.actions.environment import opened
+    from opentr.actions.opening import opened
 
     with opened(environment, command=f"reset {environment}", changes=not plan, runtime=runtime) as found:
         if environment == "prod":
@@ -123,7 +123,7 @@ def init_db(*, environment: str, plan: bool, runtime: str | None) -> None:
     """Make the schema where the database is empty."""
     from opentr.actions import initdb
     from opentr.actions import steps as running
-    from opentr.actions.environment import opened
+    from opentr.actions.opening import opened
     from opentr.cli import terminal
 
     with opened(environment, command=f"init-db {environment}", changes=not plan, runtime=runtime) as found:

@@ -75,11 +75,27 @@ def guarded(state: State, runtime: Runtime) -> Iterator[None]:
         raise
 
 
-def begin(state: State, incoming: str) -> str:
-    """Write down that `incoming` is to become live, and return the token that names it."""
+def begin(state: State, incoming: str, *, keeps_media: bool = False) -> str:
+    """Write down that `incoming` is to become live, and return the token that names it.
+
+    With `keeps_media` what is next has the media files of what is live: its rows name them.
+    """
     token = secrets.token_hex(_TOKEN_BYTES)
-    state.write(RECORD, {"token": token, "incoming": incoming})
+    origin = "before" if incoming == PREVIOUS else "kept" if keeps_media else "fresh"
+    state.write(RECORD, {"token": token, "incoming": incoming, "media": origin})
     return token
+
+
+def name_incoming(state: State, runtime: Runtime) -> None:
+    """Name the database that was begun, which is complete now. Raises ProcessFailed."""
+    begun = _record(state)
+    psql.execute(runtime, naming(begun.token, begun.incoming), psql.MAINTENANCE, application=SWAPPER)
+
+
+def prepare_media(state: State, runtime: Runtime) -> None:
+    """Make the media folder of what was begun, before anybody has to wait. Raises ProcessFailed."""
+    begun = _record(state)
+    media.prepare(runtime, begun.token, begun.media)
 
 
 def naming(token: str, incoming: str) -> str:
@@ -109,10 +125,10 @@ def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
 
     Raises PoolNotPaused, ProcessFailed, BrokerRefused.
     """
-    token, incoming = _record(state)
+    begun = _record(state)
     with pool.paused(runtime, deadline_seconds):
-        psql.execute(runtime, _exchange(incoming), psql.MAINTENANCE, application=SWAPPER)
-        _swap_rest(state, runtime, token, incoming)
+        psql.execute(runtime, _exchange(begun.incoming), psql.MAINTENANCE, application=SWAPPER)
+        _swap_rest(state, runtime, begun)
     discard(runtime)
     state.remove(RECORD)
 
@@ -142,17 +158,17 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     running = {service.service for service in runtime.services() if service.state == "running"}
     if not {"postgres", "redis"} <= running:
         return
-    token, incoming = _record(state)
+    begun = _record(state)
     # What the earlier command started in the container may still be at work.
     _end_sessions(runtime, f"application_name = '{SWAPPER}'")
     there = databases(runtime)
-    if LIVE in there and there[LIVE].comment == _comment(token):
+    if LIVE in there and there[LIVE].comment == _comment(begun.token):
         with ui.step("finish the swap that was cut short"):
-            _swap_rest(state, runtime, token, incoming)
+            _swap_rest(state, runtime, begun)
             discard(runtime)
     else:
         with ui.step("take back what was cut short"):
-            psql.execute(runtime, _take_back(incoming, there), psql.MAINTENANCE)
+            psql.execute(runtime, _take_back(begun.incoming, there), psql.MAINTENANCE)
     if "pgbouncer" in running:
         pool.resume(runtime)
     state.remove(RECORD)
@@ -166,21 +182,30 @@ def together(*calls: Callable[[], None]) -> None:
         end.result()
 
 
-def _record(state: State) -> tuple[str, str]:
+@dataclass(frozen=True)
+class _Begun:
+    """A swap that was written down."""
+
+    token: str
+    incoming: str
+    media: media.Origin
+
+
+def _record(state: State) -> _Begun:
     record = state.read(RECORD)
     assert record is not None  # noqa: S101 - `begin` comes before
-    return record["token"], record["incoming"]
+    before = "fresh" if record["incoming"] == NEXT else "before"  # what earlier versions of the tool have written
+    return _Begun(record["token"], record["incoming"], record.get("media", before))
 
 
 def _comment(token: str) -> str:
     return f"generation {token}"
 
 
-def _swap_rest(state: State, runtime: Runtime, token: str, incoming: str) -> None:
-    fresh = incoming == NEXT
+def _swap_rest(state: State, runtime: Runtime, begun: _Begun) -> None:
     together(
-        lambda: broker.swap(state, runtime, token, fresh=fresh),
-        lambda: media.swap(runtime, token, fresh=fresh),
+        lambda: broker.swap(state, runtime, begun.token, fresh=begun.incoming == NEXT),
+        lambda: media.swap(runtime, begun.token, begun.media),
     )
 
 

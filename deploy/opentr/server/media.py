@@ -1,12 +1,19 @@
-"""The media files' folder: `current` is the live generation, `previous` the one before, `next` one to come."""
+"""The media files' folder: `current` is the live generation, `previous` the one before, `next` one to come.
+
+A database that was restored names the files that are there: its generation gets the same files again, as further names
+(hard links), which takes no room. So whoever writes a file writes it beside its place and renames it: one that was
+overwritten in place would change in both generations.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from opentr.runtimes.base import Runtime
 
+Origin = Literal["fresh", "kept", "before"]
+"""Where the files of what becomes live come from: there are none, those of the live one, those of the one before."""
 # The lock: what a killed command began in the container may still be removing files.
 _PREPARE = """
 set -eu
@@ -16,10 +23,12 @@ flock 9
 is_named() { [ -e "$1/.generation" ] && [ "$(cat "$1/.generation")" = "$token" ]; }
 prepare() {
     if [ "$incoming" = next ]; then rm -rf next discarded; fi
+    if [ "$origin" = kept ] && [ -e current ]; then cp -al current next && rm -f next/.generation; fi
     mkdir -p "$incoming"
     printf %s "$token" >"$incoming/.generation"
 }
-token=$1 incoming=$2
+token=$1 origin=$2
+case $origin in before) incoming=previous ;; *) incoming=next ;; esac
 if ! is_named current && ! is_named "$incoming"; then prepare; fi
 """
 # Begun again after any of its lines it ends the same.
@@ -42,17 +51,16 @@ exec 9>.lock
 flock 9
 rm -rf discarded
 """
-_NEXT, _PREVIOUS = "next", "previous"
 
 
-def prepare(runtime: Runtime, token: str, *, fresh: bool) -> None:
-    """Name the folder that is to become live `token`: a `fresh` one, or the one before. Raises ProcessFailed."""
-    _run(runtime, _PREPARE, token, _NEXT if fresh else _PREVIOUS)
+def prepare(runtime: Runtime, token: str, origin: Origin) -> None:
+    """Name the folder that is to become live `token`, with the files of its origin. Raises ProcessFailed."""
+    _run(runtime, _PREPARE, token, origin)
 
 
-def swap(runtime: Runtime, token: str, *, fresh: bool) -> None:
+def swap(runtime: Runtime, token: str, origin: Origin) -> None:
     """Make that folder the live one, prepared if it isn't, unless it is live already. Raises ProcessFailed."""
-    _run(runtime, _SWAP, token, _NEXT if fresh else _PREVIOUS)
+    _run(runtime, _SWAP, token, origin)
 
 
 def discard(runtime: Runtime) -> None:

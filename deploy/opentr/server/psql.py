@@ -53,6 +53,11 @@ def _run(runtime: Runtime, words: list[str], sql: str) -> str:
     try:
         return runtime.run_in("postgres", words, stdin=sql)
     except ProcessFailed as failure:
-        if any(sign in failure.stderr for sign in _FULL):
-            raise DiskFull("Postgres", VOLUME, None) from failure
+        refuse_full(failure)
         raise
+
+
+def refuse_full(failure: ProcessFailed) -> None:
+    """Raises DiskFull if that is why Postgres failed."""
+    if any(sign in failure.stderr for sign in _FULL):
+        raise DiskFull("Postgres", VOLUME, None) from failure
