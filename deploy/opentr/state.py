@@ -19,6 +19,7 @@ import json
 import os
 import pwd
 import secrets
+import socket
 import stat
 import tempfile
 import time
@@ -29,6 +30,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from opentr import process
 from opentr.errors import LockHeld, StateNotOurs, StateOfAnother, StateOwned, StateUnreadable, StateUnwritable
 
 if TYPE_CHECKING:
@@ -55,9 +57,25 @@ class Holder:
     pid: int
     command: str
     since: datetime
+    host: str
+    boot: str
+    """the id of the machine's start: after another one no process of then is there"""
+    started: str | None
+    """when the process started, by which a later one with the same id is known"""
+
+    @property
+    def here(self) -> bool:
+        """Whether it is a process of this machine (or container), as it runs now."""
+        return self.host == socket.gethostname()
+
+    @property
+    def dead(self) -> bool:
+        """Whether it is known to have ended; of a process on another host nothing is known."""
+        return self.here and (self.boot != _boot() or process.started(self.pid) != self.started)
 
     def __str__(self) -> str:
-        return f"{self.command} (pid {self.pid}, since {self.since.astimezone():%H:%M:%S})"
+        at = "" if self.here else f" on {self.host}"
+        return f"{self.command} (pid {self.pid}{at}, since {self.since.astimezone():%H:%M:%S})"
 
 
 @dataclass(frozen=True)
@@ -88,7 +106,7 @@ class State:
         """Who works on the environment now; None if nobody does."""
         with _guarded(self.folder):
             holder = _holder(self.folder / "lock")
-        return holder if holder and Path(f"/proc/{holder.pid}").exists() else None
+        return None if holder is None or holder.dead else holder
 
     def _take(self, command: str) -> TextIO:
         place = self.folder / "lock"
@@ -100,7 +118,7 @@ class State:
                 lock.close()
                 raise self._held() from None
             lock.truncate(0)
-            json.dump({"pid": os.getpid(), "command": command, "since": datetime.now(UTC).isoformat()}, lock)
+            json.dump(_own(command), lock)
             lock.flush()
             _drop_unfinished(self.folder)
         return lock
@@ -110,7 +128,8 @@ class State:
         if holder is None:
             return LockHeld(self.project, None, "another ./opentr.sh", None)
         seconds = (datetime.now(UTC) - holder.since).total_seconds()
-        return LockHeld(self.project, holder.pid, holder.command, max(0, round(seconds)))
+        where = None if holder.here else holder.host
+        return LockHeld(self.project, holder.pid, holder.command, max(0, round(seconds)), where)
 
     def read(self, name: str) -> dict[str, Any] | None:
         """The record of that name; None if there is none. Raises StateUnreadable for one that isn't ours."""
@@ -229,9 +248,21 @@ def _holder(lock: Path) -> Holder | None:
     """What stands in the lock; None if nothing does, as between taking it and writing."""
     try:
         about = json.loads(lock.read_text(encoding="utf-8"))
-        return Holder(about["pid"], about["command"], datetime.fromisoformat(about["since"]))
-    except (FileNotFoundError, ValueError):
+        since = datetime.fromisoformat(about["since"])
+        return Holder(about["pid"], about["command"], since, about["host"], about["boot"], about["started"])
+    except (FileNotFoundError, ValueError, KeyError):
         return None
+
+
+def _own(command: str) -> dict[str, Any]:
+    """What stands in the lock while we hold it."""
+    pid = os.getpid()
+    known = {"pid": pid, "command": command, "since": datetime.now(UTC).isoformat()}
+    return known | {"host": socket.gethostname(), "boot": _boot(), "started": process.started(pid)}
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opentr import process, ui
@@ -13,9 +14,10 @@ from opentr.runtimes.base import APP, INFRA
 from opentr.runtimes.builder import Builder
 from opentr.runtimes.compose import Compose
 from opentr.runtimes.images import BASE, RECIPES
+from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from opentr.actions.environment import Environment
     from opentr.runtimes.images import Build
@@ -27,19 +29,46 @@ def images(environment: Environment) -> dict[str, str]:
     return current(environment)
 
 
-def current(environment: Environment) -> dict[str, str]:
-    """The images that the checkout's code makes, name -> reference, built or not; none before there is a base."""
-    builder = _builder(environment)
+def current(environment: Environment, tree: Path = CHECKOUT) -> dict[str, str]:
+    """The images that the tree's code makes, name -> reference, built or not; none before there is a base."""
+    builder = _builder(environment, tree)
     wanted = builder.wanted(_services(environment)) if builder else []
     return {build.name: build.reference for build in wanted if build.name != BASE}
 
 
-def steps(environment: Environment, names: Sequence[str] = (), *, no_cache: bool = False) -> list[Step]:
+def ids(environment: Environment, references: Mapping[str, str]) -> dict[str, str]:
+    """The images' own ids, by name; what isn't here is left out."""
+    builder = _builder(environment)
+    found = {name: builder.engine.image(reference) for name, reference in references.items()} if builder else {}
+    return {name: image.id for name, image in found.items() if image}
+
+
+def tags(references: Mapping[str, str], name: str) -> dict[str, str]:
+    """The further names of images that belong to the release of this name: project/api:0.1.0-587fd77c5f29."""
+    return {service: f"{reference.rpartition(':')[0]}:{name}" for service, reference in references.items()}
+
+
+def tag(environment: Environment, references: Mapping[str, str], name: str) -> None:
+    """Give these images their further names."""
+    if builder := _builder(environment):
+        for service, further in tags(references, name).items():
+            builder.tag(references[service], further)
+
+
+def data_folder(environment: Environment) -> Path | None:
+    """Where the engine keeps images, containers and volumes; None where this runtime has no engine."""
+    builder = _builder(environment)
+    return Path(builder.engine.folder()) if builder else None
+
+
+def steps(
+    environment: Environment, names: Sequence[str] = (), *, no_cache: bool = False, tree: Path = CHECKOUT
+) -> list[Step]:
     """What is to be built; no steps: all is there. `names`: these images only. Raises ImageUnknown."""
     for name in names:
         if name not in RECIPES:
             raise ImageUnknown(name, list(RECIPES))
-    builder = _builder(environment)
+    builder = _builder(environment, tree)
     if builder is None:
         return []
     wanted = tuple(names) or _services(environment)
@@ -48,10 +77,10 @@ def steps(environment: Environment, names: Sequence[str] = (), *, no_cache: bool
     return [_build_step(builder, build, no_cache=no_cache) for build in _to_build(builder, wanted, no_cache=no_cache)]
 
 
-def _builder(environment: Environment) -> Builder | None:
+def _builder(environment: Environment, tree: Path = CHECKOUT) -> Builder | None:
     """None: this runtime needs no images."""
     runtime = environment.runtime
-    return Builder(runtime.settings, runtime.state, runtime.engine) if isinstance(runtime, Compose) else None
+    return Builder(runtime.settings, runtime.state, runtime.engine, tree) if isinstance(runtime, Compose) else None
 
 
 def _services(environment: Environment) -> tuple[str, ...]:

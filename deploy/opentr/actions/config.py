@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from opentr import credentials, render, settings, sizing, state
 from opentr.actions import environment as environments
-from opentr.actions import start, steps
+from opentr.actions import opening, start, steps
 from opentr.errors import EngineMissing, NothingRunning
 from opentr.settings.units import cores
 
@@ -94,12 +94,18 @@ def check(environment: str, command: str) -> list[Finding]:
     return sorted(found, key=lambda one: not one.blocks)
 
 
+def blocking(chosen: Settings) -> list[Finding]:
+    """What can't work on this machine, of these settings. Raises SettingInvalid if sizes don't fit."""
+    render.configuration(chosen)
+    return [each for each in (*_machine(chosen), *_ports(chosen)) if each.blocks]
+
+
 def apply(environment: str, command: str, *, plan: bool) -> list[Step]:
     """Take on what has changed in settings and secrets, with the images that are in use; with `plan` only say how.
 
     Raises NothingRunning where nothing was ever started: that is what start is for.
     """
-    with environments.opened(environment, command=command, changes=not plan) as opened:
+    with opening.opened(environment, command=command, changes=not plan) as opened:
         if not environments.prepared_images(opened):
             raise NothingRunning(opened.settings.project, environment)
         wanted = start.apply_steps(opened)

@@ -27,6 +27,8 @@ DATABASE_RECORD = "database"
 DATABASE_VOLUME = "postgres-data"
 IMAGES_RECORD = "prepared"
 """The state's record of the images that the services were last prepared with."""
+RELEASE_RECORD = "release"
+"""The state's record of the release that runs in prod."""
 VARIABLES = "compose.env"
 _LOG_BYTES = 5_000_000
 
@@ -105,11 +107,16 @@ def prepare(environment: Environment, images: Mapping[str, str]) -> Credentials:
     return secrets
 
 
-def rendered(environment: Environment, secrets: Credentials, images: Mapping[str, str]) -> dict[str, str]:
-    """What `prepare` writes, by path below the state's folder."""
+def rendered(
+    environment: Environment, secrets: Credentials, images: Mapping[str, str], templates: Path | None = None
+) -> dict[str, str]:
+    """What `prepare` writes, by path below the state's folder; by another tree's templates, if they are given."""
     from opentr import render  # noqa: PLC0415 - only those who start something wait for it
 
-    files = render.files(environment.settings, secrets)
+    files = render.files(environment.settings, secrets, templates or render.TEMPLATES, images=images)
+    annotation = environment.state.folder / render.RELEASE
+    if annotation.is_file() and templates is None and environment.state.read(RELEASE_RECORD):
+        files[render.RELEASE] = annotation.read_text(encoding="utf-8")  # the release's own, whatever is checked out
     variables = render.compose_variables(environment.settings, environment.state, files, secrets, images)
     return files | {VARIABLES: render.env_file(variables)}
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from opentr.actions import database
+from opentr.actions import database, releases
+from opentr.actions import environment as environments
 from opentr.actions.sizes import size
 from opentr.actions.steps import Step
 from opentr.containers import ONEOFF_LABEL, STATE_LABEL
@@ -118,9 +119,9 @@ def _images(environment: Environment) -> list[tuple[str, Image]]:
 
 
 def _prepared(environment: Environment) -> list[str]:
-    """The images that the next start takes."""
-    records = (environment.state.read(name) or {} for name in ("prepared", "release"))
-    return [reference for record in records for reference in record.get("images", {}).values()]
+    """The images that the next start takes, and those of the release that serves and of the one before."""
+    prepared = environments.prepared_images(environment).values()
+    return [*prepared, *releases.kept_images(environment.state)]
 
 
 def _unused(name: str, used: set[str]) -> bool:

@@ -6,29 +6,28 @@ first start records one, and from then on only deploy and rollback change it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from opentr import credentials, ui
-from opentr.actions import build, database
+from opentr.actions import build, database, releases, trees
 from opentr.actions import environment as environments
 from opentr.actions.restart import POSTGRES, behind_pause, write_step
 from opentr.actions.steps import Step
 from opentr.errors import DatabaseVanished
+from opentr.errors.deploy import OtherRelease
 from opentr.runtimes.base import INFRA
+from opentr.runtimes.compose import RELEASE_FILE
+from opentr.runtimes.images import image_of
 from opentr.server import generations, psql
-from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from opentr.actions.database import Source
     from opentr.actions.environment import Environment
+    from opentr.actions.releases import Release
 
-RELEASE_RECORD = "release"
-"""The state's record of the release that runs in prod: version, images, when."""
-RELEASE_FILE = "docker-compose.yml"
 _POOL = "pgbouncer"
 STARTED_RECORD = "started"
 """The state's record of the services that are meant to run."""
@@ -42,22 +41,29 @@ def steps(environment: Environment, services: Sequence[str], source: Source | No
     """
     source = source or _SOURCES[environment.name]
     environments.refuse_vanished(environment)
-    if environment.name == "prod" and environment.state.read(RELEASE_RECORD):
+    if environment.name == "prod" and environment.state.read(releases.RECORD):
         return _released(environment, services, source)
     return _of_checkout(environment, services, source)
 
 
 def apply_steps(environment: Environment) -> list[Step]:
     """Take on settings and secrets as they are now, with the images that are in use; none if nothing has changed."""
+    _refuse_other_release(environment)
     files = _rendered(environment, environments.prepared_images(environment))
     running = [each.service for each in environment.runtime.services() if each.state == "running"]
     if not _changed(environment, files) and not _changed_roles(environment):
         return []
-    return [write_step(environment), *_start(environment, running, files, _SOURCES[environment.name])]
+    keep = [_keep_step(environment)] if environment.name == "prod" else []
+    return [write_step(environment), *_start(environment, running, files, _SOURCES[environment.name]), *keep]
 
 
 def differing(environment: Environment) -> list[str]:
-    """The files that settings and secrets would now give another content than the services have."""
+    """The files that settings and secrets would now give another content than the services have.
+
+    None where another release than the one that serves is checked out: its configuration isn't for these services.
+    """
+    if _other_release(environment):
+        return []
     return _changed(environment, _rendered(environment, environments.prepared_images(environment)))
 
 
@@ -72,9 +78,24 @@ def _of_checkout(environment: Environment, services: Sequence[str], source: Sour
 
 
 def _released(environment: Environment, services: Sequence[str], source: Source) -> list[Step]:
-    if changed := differing(environment):
+    if other := _other_release(environment):
+        ui.note(f"{other} serves, and another release is checked out; ./opentr.sh deploy prod brings that one up")
+    elif changed := differing(environment):
         ui.note(f"not in use yet: changes in {', '.join(changed)}; ./opentr.sh config apply prod takes them on")
-    return [] if _is_up(environment, services) else _start(environment, services, {}, source)
+    release = releases.current(environment)
+    there = [name for name in services if release is None or name in release.services]
+    return [] if _is_up(environment, there) else _start(environment, there, {}, source)
+
+
+def _other_release(environment: Environment) -> Release | None:
+    """The release that serves, if its configuration isn't made by what is checked out."""
+    release = releases.current(environment) if environment.name == "prod" else None
+    return release if release and releases.differs(release, trees.checkout()) else None
+
+
+def _refuse_other_release(environment: Environment) -> None:
+    if other := _other_release(environment):
+        raise OtherRelease(str(other))
 
 
 def _start(environment: Environment, services: Sequence[str], files: Mapping[str, str], source: Source) -> list[Step]:
@@ -101,7 +122,7 @@ def _start(environment: Environment, services: Sequence[str], files: Mapping[str
 
 def _up_step(environment: Environment, services: Sequence[str], meant: Sequence[str]) -> Step:
     def up() -> None:
-        _remember(environment, meant)
+        remember(environment, meant)
         environment.runtime.up(services)
 
     return Step(f"start {', '.join(services)}", f"docker compose up --detach {' '.join(services)}", up)
@@ -164,18 +185,17 @@ def _database_step(environment: Environment, source: Source) -> Step:
 
 def _record_step(environment: Environment) -> Step:
     def record() -> None:
-        images = environments.prepared_images(environment)
-        compose = CHECKOUT / "docker-compose.prod.yml"
-        version = (CHECKOUT / "VERSION").read_text(encoding="utf-8").strip()
-        made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        files = _rendered(environment, images) | {RELEASE_FILE: compose.read_text(encoding="utf-8")}
-        environment.state.install(files)
-        environment.state.write(RELEASE_RECORD, {"version": version, "images": images, "made_at": made_at})
+        release = releases.of_tree(environment, trees.checkout(), environments.prepared_images(environment))
+        environment.state.install(release.files)
+        releases.store(environment, release)
+        releases.make_current(environment, release)
 
-    return Step("record the release", f"{RELEASE_RECORD}.json and {RELEASE_FILE} in {environment.state.folder}", record)
+    how = f"{releases.RECORD}.json, {releases.FOLDER}/ and {RELEASE_FILE} in {environment.state.folder}"
+    return Step("record the release", how, record)
 
 
-def _remember(environment: Environment, services: Sequence[str]) -> None:
+def remember(environment: Environment, services: Sequence[str]) -> None:
+    """Write down that these services are meant to run, beside those that are already."""
     meant = meant_to_run(environment)
     environment.state.write(STARTED_RECORD, {"services": sorted({*meant, *services})})
 
@@ -197,9 +217,14 @@ def _is_up(environment: Environment, services: Sequence[str]) -> bool:
     return (
         made
         and not _changed_roles(environment)
-        and all(there[name].healthy and there[name].image == images.get(name) for name in services)
+        and all(there[name].healthy and there[name].image == images.get(image_of(name)) for name in services)
         and (POSTGRES not in services or generations.LIVE in generations.databases(environment.runtime))
     )
+
+
+def _keep_step(environment: Environment) -> Step:
+    how = f"{releases.FOLDER}/ in {environment.state.folder}"
+    return Step("write the configuration into the release's record", how, lambda: releases.refresh(environment))
 
 
 def _rendered(environment: Environment, images: Mapping[str, str]) -> dict[str, str]:

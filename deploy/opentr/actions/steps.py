@@ -10,6 +10,7 @@ from opentr.errors import OpentrError, UndoFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,17 @@ class Step:
     """called, newest first, if a later step fails; None: nothing to take back"""
 
 
-def run(steps: Sequence[Step]) -> None:
+def run(steps: Sequence[Step], within: Callable[[str], AbstractContextManager[object]] = ui.step) -> None:
     """Run the steps in their order. If one fails, or Ctrl-C comes, those before it are undone and the error goes on.
+
+    Each is run inside of what `within` makes of its words; by default it is told, an operation also writes it down.
 
     Raises UndoFailed if one of them can't be undone; the others are, all the same.
     """
     done: list[Step] = []
     try:
         for step in steps:
-            with ui.step(step.what):
+            with within(step.what):
                 step.do()
             done.append(step)
     except BaseException as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentr import settings, state
-from opentr.actions import start, status
+from opentr.actions import releases, status
 from opentr.actions.environment import Environment
 from opentr.errors import OpentrError
 from opentr.runtimes.choose import choose
@@ -41,7 +41,7 @@ def _environment(name: str) -> dict[str, Any] | None:
         return {"fault": error.what}
     running = sorted({each.version for each in found.services if each.version and each.state == "running"})
     revision = found.database.revision if found.database else None
-    release = (place.read(start.RELEASE_RECORD) or {}).get("version")
+    release = (place.read(releases.RECORD) or {}).get("version")
     return {"release": release, "running": running, "revision": revision}
 
 

@@ -16,7 +16,7 @@ def build(names: tuple[str, ...], *, no_cache: bool, plan: bool, runtime: str | 
     """Build the images that the code has changed, or these ones."""
     from opentr.actions import build as action
     from opentr.actions import steps
-    from opentr.actions.environment import opened
+    from opentr.actions.opening import opened
     from opentr.cli.terminal import print_plan
 
     environment, images = words.split_environment(names)

@@ -51,7 +51,7 @@ def _run(ctx: click.Context) -> int:
 
 def _run_in(environment: str, verb: str, args: tuple[str, ...], confirm: str | None) -> int:
     from opentr.actions import db as action
-    from opentr.actions.environment import opened
+    from opentr.actions.opening import opened
     from opentr.cli import terminal
 
     changes = verb in action.CHANGING and "--plan" not in args

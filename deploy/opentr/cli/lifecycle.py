@@ -118,10 +118,12 @@ def _change(
 ) -> Environment:
     """Run the steps that are found to be needed, or print them."""
     from opentr import ui
-    from opentr.actions.environment import opened
+    from opentr.actions import environment, opening
     from opentr.actions.steps import run
     from opentr.cli import terminal
 
+    # Who stops an environment doesn't want a deploy that was cut short to be finished first.
+    opened = environment.opened if verb == "stop" else opening.opened
     with opened(name, command=f"./opentr.sh {verb} {name}", changes=not plan, runtime=runtime) as found:
         needed = steps(found)
         if plan:

@@ -13,6 +13,7 @@ from opentr.cli import terminal
 from opentr.cli.root import PROGRAM, root
 from opentr.cli.usage import usage_words
 from opentr.errors import ExitCode, OpentrError, ServiceUnhealthy
+from opentr.errors.deploy import RolledBack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, it becomes words
         what, hint, code = _words(error, argv)
-        if isinstance(error, ServiceUnhealthy):
+        if isinstance(error, ServiceUnhealthy | RolledBack):
             terminal.print_log(error.log)
         terminal.print_error(what, hint)
     _flush()

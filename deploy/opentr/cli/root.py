@@ -10,23 +10,28 @@ from pathlib import Path
 
 import click
 
+from opentr.cli.backup import backup
 from opentr.cli.build import build
 from opentr.cli.config import config
 from opentr.cli.db import db
+from opentr.cli.deploy import deploy, migrate, rollback
 from opentr.cli.inside import exec_, psql, sample, shell
 from opentr.cli.lifecycle import rebuild_backend, restart, restart_all, restart_backend, start, stop
 from opentr.cli.logs import logs
 from opentr.cli.look import health, status, version
 from opentr.cli.remove import clean, purge, remove
 from opentr.cli.reset import init_db, reset
+from opentr.cli.restore import restore
 
 PROGRAM = "./opentr.sh"
 _SECTIONS = {
     "Every day": ("start", "stop", "restart", "status", "logs", "reset"),
+    "New releases": ("deploy", "rollback", "migrate"),
+    "Keep safe": ("backup", "restore"),
     "Look inside": ("psql", "shell", "exec", "health", "db", "sample"),
     "Set up": ("config", "build", "init-db", "version", "completion", "help"),
     "Take away": ("clean", "remove", "purge"),
-    "Older names": ("restart-backend", "restart-all", "rebuild-backend"),
+    "Older names": ("restart-backend", "restart-all", "rebuild-backend", "upgrade"),
 }
 
 
@@ -82,6 +87,11 @@ def completion(shell: str) -> None:
     click.echo(source(root, shell))
 
 
+root.add_command(backup)
+root.add_command(restore)
+for command in (deploy, rollback, migrate):
+    root.add_command(command)
+root.add_command(deploy, "upgrade")
 for command in (start, stop, restart, status, logs, reset, psql, shell, exec_, health, db, sample, build, init_db):
     root.add_command(command)
 for command in (config, version, clean, remove, purge, restart_backend, restart_all, rebuild_backend):

@@ -183,9 +183,12 @@ class LockHeld(OpentrError):
 
     exit_code = ExitCode.BLOCKED
 
-    def __init__(self, project: str, pid: int | None, command: str, seconds: int | None) -> None:
-        known = f" (pid {pid}, for {seconds} s)" if pid else ""
-        end = f" (kill {pid})" if pid else ""
+    def __init__(
+        self, project: str, pid: int | None, command: str, seconds: int | None, host: str | None = None
+    ) -> None:
+        at = f" on {host}" if host else ""
+        known = f" (pid {pid}{at}, for {seconds} s)" if pid else ""
+        end = f" (kill {pid}{at})" if pid else ""
         super().__init__(
             f"{command}{known} is working on {project}", f"wait for its end, or end it with Ctrl-C in its terminal{end}"
         )
@@ -411,10 +414,9 @@ class StateUnknown(OpentrError):
         self.folder = folder
 
 
-def _way_back(state: Path) -> str:
-    dumps = sorted((state / "backups").glob("*.dump"))
-    kept = f"the newest dump is {dumps[-1]}" if dumps else f"there is no dump in {state / 'backups'}"
-    return f"{kept}; to begin with an empty database remove {state / 'database.json'}, then type ./opentr.sh start prod"
+def _way_back(state: Path, restore: str) -> str:
+    again = f"or begin with an empty one: remove {state / 'database.json'}, then type ./opentr.sh start prod"
+    return f"bring it back: ./opentr.sh restore prod {restore}; {again}"
 
 
 class VolumeVanished(OpentrError):
@@ -423,7 +425,10 @@ class VolumeVanished(OpentrError):
     exit_code = ExitCode.BLOCKED
 
     def __init__(self, project: str, environment: str, made_at: str, state: Path) -> None:
-        way = {"dev": "type ./opentr.sh reset dev --hard to begin with an empty one", "prod": _way_back(state)}
+        way = {
+            "dev": "type ./opentr.sh reset dev --hard to begin with an empty one",
+            "prod": _way_back(state, "--latest"),
+        }
         super().__init__(f"the data of {project}, made at {made_at}, is gone: its volume isn't there", way[environment])
         self.project = project
 
@@ -436,7 +441,7 @@ class DatabaseVanished(OpentrError):
     def __init__(self, project: str, made_at: str, state: Path) -> None:
         super().__init__(
             f"the database of {project}, made at {made_at}, is gone or empty; nothing makes a new one in its place",
-            _way_back(state),
+            _way_back(state, "--backup newest"),
         )
         self.project = project
 
@@ -545,6 +550,7 @@ class DumpFailed(OpentrError):
             f"the database could not be saved: {reason}",
             "mend what it names; or go on with --without-dump: the old database stays beside the new one, undumped",
         )
+        self.reason = reason
 
 
 class NoRoom(OpentrError):

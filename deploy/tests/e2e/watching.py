@@ -163,9 +163,9 @@ def log_size(stack: Stack) -> int:
     return log.read_text().count(" begin: ") if log.exists() else 0
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    """Looks until it is so; fails after a minute."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def wait_until(true: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
+    """Looks until it is so; fails after a minute, or this many seconds."""
+    deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
         time.sleep(_LOOK_SECONDS)

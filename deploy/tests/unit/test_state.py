@@ -136,6 +136,17 @@ def test_the_lock_tells_who_holds_it(tmp_path: Path, opened: State, holder: subp
     assert json.loads((tmp_path / "opentr-dev" / "lock").read_text())["pid"] == holder.pid
 
 
+def test_a_process_of_another_machine_start_or_with_a_reused_id_holds_nothing(tmp_path: Path, opened: State):
+    lock = tmp_path / "opentr-dev" / "lock"
+    with opened.locked("./opentr.sh reset dev"):
+        held = json.loads(lock.read_text())
+    for change in ({"boot": "another"}, {"started": "1"}):
+        lock.write_text(json.dumps(held | change))
+        assert opened.holder() is None
+    lock.write_text(json.dumps(held | {"boot": "another", "host": "elsewhere"}))
+    assert f"(pid {os.getpid()} on elsewhere, since " in str(opened.holder())
+
+
 def test_a_killed_holder_holds_nothing(tmp_path: Path, opened: State, holder: subprocess.Popen[str]):
     holder.kill()
     holder.wait()

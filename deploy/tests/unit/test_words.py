@@ -39,7 +39,7 @@ def test_a_confirmation_is_found_anywhere(words: list[str]):
 
 def test_services_come_in_the_order_of_their_start():
     assert named("dev", ["worker", "postgres", "worker"]) == ("postgres", "worker")
-    assert known("prod") == ("postgres", "pgbouncer", "redis", "api", "worker", "proxy")
+    assert known("prod") == ("postgres", "pgbouncer", "redis", "api", "worker", "proxy", "backup")
     assert profile("prod", "infra") == ("postgres", "pgbouncer", "redis")
     assert profile("dev", "app") == known("dev")
 
