@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,9 +31,14 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def base_image(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """All images of dev, kept until the last test has ended: other projects only give them further names."""
+    """All images of dev, kept until the last test has ended: other projects only give them further names.
+
+    Of several processes one builds first.
+    """
     stack = Stack(engine, tmp_path_factory.mktemp("images"))
-    stack.done("build", "dev")
+    with (tmp_path_factory.getbasetemp().parent / "images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stack.done("build", "dev")
     yield
     stack.remove()
 
