@@ -19,14 +19,6 @@ from opentr.errors import EngineMissing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORTS = ("API", "POSTGRES", "PGBOUNCER", "REDIS", "PROXY")
-GROUPS = {
-    "deploys": ("test_deploy", "test_deploy_kill", "test_deploy_load"),
-    "backups": ("test_backup", "test_backup_programs", "test_restore", "test_restore_file"),
-}
-"""The files whose tests run in one process, by the group's name; all others with containers are one more group.
-
-They share the machine's cores: more at once would be slower for all.
-"""
 TIMEOUT_SECONDS = 900
 
 Said = subprocess.CompletedProcess[str]
@@ -45,13 +37,10 @@ def reachable_engine() -> Engine:
 
 
 def mark(items: list[pytest.Item], folder: Path) -> None:
-    """Give the tests below the folder their process, and time for images and containers."""
+    """Give the tests below the folder time for images and containers."""
     for item in items:
-        if folder in item.path.parents:
-            group = next((name for name, files in GROUPS.items() if item.path.stem in files), "containers")
-            item.add_marker(pytest.mark.xdist_group(group))
-            if not item.get_closest_marker("timeout"):
-                item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
+        if folder in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @dataclass

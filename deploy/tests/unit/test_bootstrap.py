@@ -27,11 +27,7 @@ from opentr.settings import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [
-    # They share what they build, which takes seconds: one process runs them all.
-    pytest.mark.xdist_group("bootstrap"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.timeout(300)
 
 INSTALLING = "opentr: installing the Python packages of deploy/requirements.txt into .venv (a minute, once) ...\n"
 NOT_IN_A_CLONE = shutil.ignore_patterns(".venv", ".cache", ".git", ".opentr", "__pycache__")
