@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from opentr import ui
 from opentr.errors import OpentrError, StateUnreadable
+from opentr.state import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 FOLDER = "journal"
 BEGUN, STARTED, DONE, FAILED, CLOSED = "begun", "started", "done", "failed", "closed"
 """The kinds of events: of an operation the first and the last, of its steps the others."""
+UNDOING, UNDONE = "undoing", "undone"
+"""The kinds of events when an operation takes back what it has done: before, and when nothing of it is left."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,17 @@ class Operation:
         """The newest event of this step and kind; None if there is none."""
         return next((each for each in reversed(self.events) if (each.step, each.kind) == (step, kind)), None)
 
+    def has(self, kind: str) -> bool:
+        """Whether there is an event of this kind."""
+        return any(each.kind == kind for each in self.events)
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Take back what was done inside of the block: written down before, and after it if it comes to its end."""
+        self.write(UNDOING, self.kind, {})
+        yield
+        self.write(UNDONE, self.kind, {})
+
     @contextmanager
     def step(self, name: str, what: str, **data: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
         """Do a step inside of the block: told to the user, and written down before it begins and after it.
@@ -84,7 +98,10 @@ class Operation:
             with ui.step(what):
                 yield result
         except BaseException as error:
-            self.write(FAILED, name, result | {"error": _words(error)})
+            try:
+                self.write(FAILED, name, result | {"error": _words(error)})
+            except OpentrError as unwritable:
+                ui.note(f"the journal can't be written: {unwritable.what}")  # the error itself is what matters
             raise
         self.write(DONE, name, result)
 
@@ -93,10 +110,10 @@ class Operation:
         self.write(CLOSED, self.kind, {"outcome": outcome, **data})
 
     def write(self, kind: str, step: str, data: dict[str, Any]) -> None:
-        """Append an event; it is on the disk when this returns."""
+        """Append an event; it is on the disk when this returns. Raises StateUnwritable."""
         event = Event(datetime.now(UTC), kind, step, data)
         fields = {"at": event.at.isoformat(timespec="milliseconds"), "kind": kind, "step": step, "data": data}
-        with self.file.open("a+b") as out:
+        with guarded(self.file), self.file.open("a+b") as out:
             _drop_unfinished_line(out)
             out.write(json.dumps(fields).encode() + b"\n")
             out.flush()
@@ -107,7 +124,8 @@ class Operation:
 def begin(state: State, kind: str, **data: Any) -> Operation:  # noqa: ANN401 - JSON
     """Begin an operation; its first event is on the disk when this returns."""
     folder = state.folder / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with guarded(folder):
+        folder.mkdir(mode=0o700, exist_ok=True)
     number, stamp = 0, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     while (file := folder / f"{stamp}{f'-{number}' if number else ''}.jsonl").exists():
         number += 1

@@ -104,13 +104,13 @@ class State:
 
     def holder(self) -> Holder | None:
         """Who works on the environment now; None if nobody does."""
-        with _guarded(self.folder):
+        with guarded(self.folder):
             holder = _holder(self.folder / "lock")
         return None if holder is None or holder.dead else holder
 
     def _take(self, command: str) -> TextIO:
         place = self.folder / "lock"
-        with _guarded(place):
+        with guarded(place):
             lock = place.open("a", encoding="utf-8")
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +134,7 @@ class State:
     def read(self, name: str) -> dict[str, Any] | None:
         """The record of that name; None if there is none. Raises StateUnreadable for one that isn't ours."""
         file = self._record(name)
-        with _guarded(file):
+        with guarded(file):
             try:
                 data = json.loads(file.read_text(encoding="utf-8"))
             except FileNotFoundError:
@@ -148,13 +148,13 @@ class State:
     def write(self, name: str, data: Mapping[str, Any]) -> None:
         """Write the record of that name, in the place of the one before; it is on the disk when this returns."""
         file = self._record(name)
-        with _guarded(file):
+        with guarded(file):
             _replace(file, json.dumps(data, indent=2, sort_keys=True) + "\n", _PRIVATE_FILE)
 
     def remove(self, name: str) -> None:
         """Remove the record of that name, if there is one; it is gone from the disk when this returns."""
         file = self._record(name)
-        with _guarded(file):
+        with guarded(file):
             file.unlink(missing_ok=True)
             _sync_folder(self.folder)
 
@@ -163,7 +163,7 @@ class State:
 
         What else lies in the folder of a service that gets files here is of an earlier release, and is removed.
         """
-        with _guarded(self.folder):
+        with guarded(self.folder):
             for name, text in sorted(files.items()):
                 file = self.folder / name
                 _make_folders(self.folder, file.parent)
@@ -178,7 +178,7 @@ class State:
         Services must be able to read it, whoever wrote it.
         """
         file = self.folder / name
-        with _guarded(file):
+        with guarded(file):
             _make_folders(self.folder, file.parent)
             there = _create(file, text, _FILE)
             if _mode(file) != _FILE:
@@ -197,7 +197,7 @@ def opened(settings: Settings) -> State:
     or for the other environment.
     """
     place = folder(settings)
-    with _guarded(place):
+    with guarded(place):
         _check_ours(place)
         _check_made_for(
             settings, _create(place / "project", f"{settings.project} {settings.environment}\n", _PRIVATE_FILE)
@@ -210,7 +210,7 @@ def opened(settings: Settings) -> State:
 def folder(settings: Settings) -> Path:
     """The state's folder, 0700. If it wasn't there it is made. Raises StateUnwritable, StateOwned."""
     place = settings.state_dir
-    with _guarded(place):
+    with guarded(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         place.mkdir(mode=_PRIVATE_FOLDER, exist_ok=True)
         if (owner := place.stat().st_uid) != os.geteuid():
@@ -223,7 +223,7 @@ def folder(settings: Settings) -> Path:
 def record_traceback(settings: Settings, error: BaseException, command: str) -> Path:
     """Append the error's traceback to the log and return the log's path. Raises StateUnwritable, StateOwned."""
     log = folder(settings) / "opentr.log"
-    with _guarded(log), log.open("a", encoding="utf-8") as out:
+    with guarded(log), log.open("a", encoding="utf-8") as out:
         out.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {command}\n")
         out.writelines(traceback.format_exception(error))
     return log
@@ -266,7 +266,8 @@ def _boot() -> str:
 
 
 @contextmanager
-def _guarded(place: Path) -> Iterator[None]:
+def guarded(place: Path) -> Iterator[None]:
+    """Raises StateUnwritable for what the system refuses inside of the block; `place` is told where it names none."""
     try:
         yield
     except OSError as error:

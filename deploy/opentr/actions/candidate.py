@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from opentr.actions import build, environment, releases, trees
 from opentr.actions import steps as running
-from opentr.errors.deploy import ReleaseImagesGone, ReleaseUnknown
+from opentr.errors.deploy import ReleaseAmbiguous, ReleaseImagesGone, ReleaseUnknown
 from opentr.runtimes.compose import RELEASE_FILE
 
 if TYPE_CHECKING:
@@ -60,26 +60,32 @@ class Target:
 
 @contextmanager
 def meant(environment: Environment, wanted: str | None) -> Iterator[Target]:
-    """What `--to` means: this checkout if it wasn't given, else a release that was deployed here, or a git tag.
+    """What `--to` means; without it, this checkout.
 
+    A release that has served here, by its id; or a git tag; or the one release of this version that has served here.
     What a tag holds lies in a folder of its own for as long as the block lasts. Raises ReleaseUnknown,
-    ReleaseImagesGone.
+    ReleaseAmbiguous, ReleaseImagesGone.
     """
     if wanted is None:
         yield Target(trees.checkout(), None)
         return
     there = releases.known(environment.state)
-    found = [each for each in there if wanted in (each.id, each.version)]
-    if found and not (gone := missing(environment, found[-1])):
-        yield Target(None, found[-1])
-        return
-    if name := trees.tag(wanted):
-        with trees.of_tag(name) as tree:
+    named = [each for each in there if each.id == wanted]
+    tag = trees.tag(wanted)
+    if named and not missing(environment, named[0]):
+        yield Target(None, named[0])
+    elif tag:
+        with trees.of_tag(tag) as tree:
             yield Target(tree, None)
-        return
-    if found:
-        raise ReleaseImagesGone(str(found[-1]), gone)
-    raise ReleaseUnknown(wanted, [each.id for each in there])
+    else:
+        found = named or [each for each in there if each.version == wanted]
+        if len(found) > 1:
+            raise ReleaseAmbiguous(wanted, [each.id for each in found])
+        if not found:
+            raise ReleaseUnknown(wanted, [each.id for each in there])
+        if gone := missing(environment, found[0]):
+            raise ReleaseImagesGone(found[0].id, gone)
+        yield Target(None, found[0])
 
 
 def missing(environment: Environment, release: Release) -> list[str]:

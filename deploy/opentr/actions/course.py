@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from opentr import journal
 from opentr.actions import releases
 from opentr.errors import ExitCode, OpentrError
+from opentr.errors.deploy import Interrupted
 from opentr.server import tables
 from opentr.server.generations import LIVE
 
@@ -31,8 +32,6 @@ DONE, REVERTED, FAILED = "done", "reverted", "failed"
 """How one ends: the new release serves; the one before serves (on); an operator must act."""
 PREFLIGHT, ROLES, BACKUP, PROVE = "preflight", "roles", "backup", "prove"
 MIGRATE, ROLL, VERIFY, BACK = "migrate", "roll", "verify", "back"
-SERVING = "goes on serving"
-"""How errors from before `roll` say what serves now."""
 _TOUCHING = (ROLL, VERIFY)
 """The phases that touch what serves."""
 PHASES = (PREFLIGHT, ROLES, BACKUP, PROVE, MIGRATE, ROLL, VERIFY)
@@ -97,8 +96,12 @@ class Course:
         except OpentrError as error:
             if phase.name in _TOUCHING:
                 back(error)
-            if SERVING not in error.what:
-                error.what += f"; {self.before} {SERVING}"
+            if (now := standing(self.environment, self.before)) not in error.what:
+                error.what += f"; {now}"
+            raise
+        except (KeyboardInterrupt, SystemExit):
+            if phase.name in _TOUCHING:
+                back(Interrupted())  # else production would stay half replaced until somebody types the next command
             raise
 
     @property
@@ -138,6 +141,12 @@ class Course:
 def ending(environment: Environment, serving: Release) -> dict[str, Any]:
     """What the journal says when an operation is closed: which release serves, and where the database is."""
     return {"release": serving.id, "version": serving.version, "revision": reached(environment)}
+
+
+def standing(environment: Environment, before: Release) -> str:
+    """What serves now, as errors from before `roll` say it."""
+    up = {each.service for each in environment.runtime.services() if each.state == "running"}
+    return f"{before} goes on serving" if up >= {"postgres", "api"} else f"{before} isn't serving, as before"
 
 
 def reached(environment: Environment) -> str | None:

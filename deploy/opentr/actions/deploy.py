@@ -81,7 +81,7 @@ class Deploy:
     def _preflight(self) -> dict[str, Any]:
         found = preflight.look(self.environment, self.target, archived=self.archived)
         if found.blockers:
-            raise PreflightFailed(found.blockers, str(self.before), _AGAIN[self.course.way])
+            raise PreflightFailed(found.blockers, self._standing(), _AGAIN[self.course.way])
         assert found.release is not None  # noqa: S101 - it would be a blocker
         assert found.pending is not None  # noqa: S101 - likewise
         self.release, self.revisions = found.release, found.pending.revisions
@@ -115,7 +115,7 @@ class Deploy:
         applied: list[str] = []
         if self.revisions:
             beside = self.environment.runtime.beside(candidate.PLACE)
-            applied = migration.run(beside, self.environment.runtime, self.revisions, str(self.before))
+            applied = migration.run(beside, self.environment.runtime, self.revisions, self._standing())
         return {"applied": applied, "revision": tables.revision(self.environment.runtime, LIVE)}
 
     def _roll(self) -> dict[str, Any]:
@@ -124,6 +124,9 @@ class Deploy:
 
     def _verify(self) -> dict[str, Any]:
         return verified(self.environment, self._candidate)
+
+    def _standing(self) -> str:
+        return course.standing(self.environment, self.before)
 
     @property
     def _candidate(self) -> Release:
@@ -164,14 +167,19 @@ class Deploy:
 
 
 def revert(under_way: Course, release: str, error: OpentrError) -> NoReturn:
-    """Bring the release before back, close the operation, and raise RolledBack; RollStuck leaves it open."""
+    """Bring the release before back, close the operation, and raise RolledBack, or RollStuck if it doesn't come back.
+
+    Then the state describes the release before, and whatever the operator does next begins there.
+    """
     before, environment = under_way.before, under_way.environment
     ui.note(f"{release} doesn't come up: {error.what}")
     try:
         with under_way.phase(course.BACK, f"bring back {before}"):
             roll.to(environment, before)
+            releases.make_current(environment, before)
             roll.smoke(environment, before)
     except OpentrError as again:
+        under_way.close(course.FAILED, before, why=f"{error.what}; on the way back: {again.what}")
         raise RollStuck(release, error.what, str(before), again.what) from error
     under_way.close(course.REVERTED, before, why=error.what)
     log = error.log if isinstance(error, ServiceUnhealthy) else ()

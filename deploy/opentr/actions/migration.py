@@ -52,12 +52,13 @@ class Answer:
     """empty where it said none"""
     text: str
 
-    @property
-    def fault(self) -> tuple[str, str] | None:
-        """What it couldn't do, and its hint; None if it could. Findings aren't faults."""
-        if not self.code or "error" not in self.document:
-            return None if not self.code or self.document else (self.text.strip() or "it said nothing", "try again")
-        return self.document["what"], self.document["hint"]
+    def fault(self, *keys: str) -> tuple[str, str] | None:
+        """What it couldn't do, and its hint; None if it has answered with these keys. Findings aren't faults."""
+        if "error" in self.document:
+            return self.document["what"], self.document["hint"]
+        if all(key in self.document for key in keys):
+            return None
+        return f"the migrations can't be asked: {self.text.strip() or 'it said nothing'}", "try again"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,11 @@ def ask(candidate: Runtime) -> Pending:
     """Ask the candidate's image, beside the live database. Nothing is changed. Raises ProcessFailed."""
     answers = _answers(candidate, _ASK)
     current, planned, sql = answers["current"], answers["migrate"], answers["sql"]
-    faults = list(dict.fromkeys(each.fault for each in (current, planned) if each.fault))
+    asked = ((current, "revision", "drift"), (planned, "pending", "breaking_rows"))
+    found = [fault for answer, *keys in asked if (fault := answer.fault(*keys))]
+    if sql.code:
+        found.append((f"the SQL of the pending migrations can't be told: {sql.text.strip()}", "try again"))
+    faults = list(dict.fromkeys(found))
     revisions, at = list(planned.document.get("pending", ())), current.document.get("revision") or ""
     indexes = answers["indexes"].document
     return Pending(
@@ -101,7 +106,8 @@ def faults(candidate: Runtime) -> tuple[str, list[str]]:
     Raises ProcessFailed.
     """
     current = _answers(candidate, _CURRENT)["current"]
-    found = [current.fault[0]] if current.fault else list(current.document.get("drift", ()))
+    fault = current.fault("revision", "drift", "pending")
+    found = [fault[0]] if fault else list(current.document["drift"])
     found += [f"revision {each} is still pending" for each in current.document.get("pending", ())]
     return current.document.get("revision") or "", found
 
@@ -161,15 +167,18 @@ def _answers(candidate: Runtime, questions: str) -> dict[str, Answer]:
 
 
 def _document(text: str) -> dict[str, Any]:
-    """The JSON object in a text, which may have notes before and after it."""
-    start = re.search(r"^\{", text, re.MULTILINE)
-    if not start:
-        return {}
-    try:
-        document, _ = json.JSONDecoder().raw_decode(text[start.start() :])
-    except ValueError:
-        return {}
-    return dict(document)
+    """The last JSON object in a text that begins on a line of its own; notes may stand before and after it."""
+    document: dict[str, Any] = {}
+    end = 0
+    for start in re.finditer(r"^\{", text, re.MULTILINE):
+        if start.start() < end:
+            continue
+        try:
+            document, length = json.JSONDecoder().raw_decode(text[start.start() :])
+        except ValueError:
+            continue
+        end = start.start() + length
+    return document
 
 
 def _last_words(said: Sequence[str]) -> tuple[str, str]:

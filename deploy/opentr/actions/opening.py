@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def opened(name: str, *, command: str, changes: bool, runtime: str | None = None) -> Iterator[Environment]:
     """As `environment.opened`; with `changes`, a deploy or a restore that was cut short is finished or reverted first.
 
-    Raises as that one, and RollStuck, MigrationInProgress, ... where an operator must act before.
+    Raises as that one, and MigrationInProgress, ... where an operator must act before.
     """
     with environments.opened(name, command=command, changes=changes, runtime=runtime) as environment:
         if changes:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def finish(environment: Environment) -> None:
     """End an operation that an earlier command began and didn't end; does nothing if there is none.
 
-    Raises RollStuck, MigrationInProgress, and what a restore raises, where an operator must act first.
+    What doesn't come up is told, and stands in nobody's way: the command that follows may be what mends it. Raises
+    MigrationInProgress, and what a restore raises, where an operator must act first.
     """
     operation = journal.unfinished(environment.state)
     if operation is None:
@@ -77,7 +78,7 @@ def _settle(environment: Environment, operation: Operation, before: Release) -> 
     ended = course.ending(environment, before) | data | {"why": "cut short"}
     operation.close(course.REVERTED, **ended)
     at = f"the database is at revision {ended['revision']}" if ended["revision"] else "the database isn't running"
-    ui.note(f"{what} is reverted: {before} serves, {at}")
+    ui.note(f"{what} is reverted: {course.standing(environment, before)}, {at}")
 
 
 def _forward(under_way: Course, operation: Operation, wanted: Release) -> None:
@@ -95,7 +96,9 @@ def _forward(under_way: Course, operation: Operation, wanted: Release) -> None:
             deploy.revert(under_way, str(wanted), error)
         except RolledBack as reverted:
             ui.note(f"{what} is reverted: {reverted.what}")
-            return
+        except RollStuck as stuck:
+            ui.note(f"{what} has failed: {stuck.what}")
+        return
     course.serves(environment, wanted)
     under_way.close(course.DONE, wanted)
     ui.note(f"{what} is finished: {wanted} serves")
@@ -107,8 +110,11 @@ def _back(under_way: Course, operation: Operation) -> None:
     try:
         with under_way.phase(course.BACK, f"bring back {before}"):
             roll.to(environment, before)
+            releases.make_current(environment, before)
             roll.smoke(environment, before)
     except OpentrError as error:
-        raise RollStuck(under_way.to, "it was cut short", str(before), error.what) from error
+        under_way.close(course.FAILED, before, why=f"cut short; on the way back: {error.what}")
+        ui.note(f"{what} has failed: {before} doesn't come back: {error.what}")
+        return
     under_way.close(course.REVERTED, before, why="cut short")
     ui.note(f"{what} is reverted: {before} serves")

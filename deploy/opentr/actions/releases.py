@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentr import credentials
 from opentr.actions import build
@@ -104,9 +104,9 @@ def of_tree(environment: Environment, tree: Tree, images: Mapping[str, str]) -> 
         templates=tree.templates_digest,
     )
     known = find(environment.state, made.id)
-    if known is not None and known.images != made.images:
-        # The same commit, built on another base: a release of its own.
-        made = replace(made, id=f"{made.id}-{_digest(images)}")
+    if known is not None and _content(known) != _content(made):
+        # The same commit on another base, or with other settings: a release of its own; the known one stays.
+        made = replace(made, id=f"{made.id}-{_digest(images, json.dumps(_content(made), sort_keys=True))}")
     made.files[ANNOTATION] = json.dumps({"version": made.id, "images": made.image_ids}, indent=1, sort_keys=True) + "\n"
     return made
 
@@ -119,14 +119,16 @@ def store(environment: Environment, release: Release) -> None:
 
 
 def make_current(environment: Environment, release: Release) -> None:
-    """Write down that this release is the one that `start` brings up; the one until now becomes the one before."""
+    """Write down that this release serves, and is what `start` brings up; the one until now is the one before."""
     before = environment.state.read(RECORD) or {}
+    served = [each for each in _served(before) if each != release.id]
     same = before.get("current") == release.id
     environment.state.write(
         RECORD,
         {
             "current": release.id,
             "previous": before.get("previous") if same else before.get("current"),
+            "served": [*served, release.id],
             "version": release.version,
             "images": release.images,
             "made_at": release.made_at,
@@ -176,10 +178,9 @@ def find(state: State, name: str) -> Release | None:
 
 
 def known(state: State) -> list[Release]:
-    """All releases that were deployed here, oldest first."""
-    names = [file.stem for file in (state.folder / FOLDER).glob("*.json")]
-    found = [release for name in names if (release := find(state, name))]
-    return sorted(found, key=lambda release: release.made_at)
+    """All releases that have served here, the latest last; one that didn't come up isn't among them."""
+    found = (find(state, name) for name in _served(state.read(RECORD) or {}))
+    return [release for release in found if release]
 
 
 def differs(release: Release, tree: Tree) -> bool:
@@ -196,6 +197,17 @@ def kept_images(state: State) -> set[str]:
         if each and (release := find(state, each)):
             names |= {*release.images.values(), *build.tags(release.images, release.id).values()}
     return names
+
+
+def _served(record: Mapping[str, Any]) -> list[str]:
+    """The releases that have served, as the state's record tells; one of an older tool tells two."""
+    two = (record.get("previous"), record.get("current"))
+    return list(record.get("served") or [each for each in two if each])
+
+
+def _content(release: Release) -> dict[str, Any]:
+    """What makes a release another one: its images, and all that it configures."""
+    return {"images": release.images} | {name: text for name, text in release.files.items() if name != ANNOTATION}
 
 
 def _identity(tree: Tree, images: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from opentr.actions import environment as environments
 from opentr.actions import releases, restart, services, start
 from opentr.errors import OpentrError, ServiceUnhealthy
 from opentr.runtimes.base import INFRA
+from opentr.runtimes.images import image_of
 
 if TYPE_CHECKING:
     from opentr.actions.environment import Environment
@@ -58,8 +59,9 @@ def install(environment: Environment, release: Release) -> None:
 def smoke(environment: Environment, release: Release) -> dict[str, Any]:
     """Ask through the proxy, as a client does, until the API of this release answers that it is ready.
 
-    Raises ServiceUnhealthy if it doesn't within SMOKE_SECONDS.
+    Raises ServiceUnhealthy if it doesn't within SMOKE_SECONDS, or if a service runs another image.
     """
+    _refuse_others(environment, release)
     address = environment.runtime.address("proxy", PROXY_PORT)
     until, said = time.monotonic() + SMOKE_SECONDS, "the proxy isn't to be reached"
     while address and time.monotonic() < until:
@@ -69,6 +71,14 @@ def smoke(environment: Environment, release: Release) -> dict[str, Any]:
         ui.show(said)
         time.sleep(_AGAIN_SECONDS)
     raise ServiceUnhealthy("proxy", f"doesn't lead to {release}: {said}", (), environment.name)
+
+
+def _refuse_others(environment: Environment, release: Release) -> None:
+    """Raises ServiceUnhealthy for a service that runs another image: two releases may have the same version."""
+    for each in environment.runtime.services():
+        wanted = release.images.get(image_of(each.service))
+        if each.service in release.services and each.image != wanted:
+            raise ServiceUnhealthy(each.service, f"runs {each.image}, and {release} has {wanted}", (), environment.name)
 
 
 def _fault(address: str, release: Release) -> str:

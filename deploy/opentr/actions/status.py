@@ -83,6 +83,8 @@ class Status:
     project: str
     release: str | None
     """in prod, the version that the last deploy recorded"""
+    release_id: str | None
+    """which release of that version"""
     services: Sequence[ServiceState]
     meant: Sequence[str]
     """the services that were started"""
@@ -133,6 +135,7 @@ def look(environment: Environment) -> Status:
         environment=environment.name,
         project=environment.settings.project,
         release=release.get("version"),
+        release_id=release.get("current"),
         services=there,
         meant=start.meant_to_run(environment) or [each.service for each in there if each.state != "missing"],
         outdated=_outdated(there, images.result()),

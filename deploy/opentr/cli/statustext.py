@@ -26,7 +26,7 @@ def lines(status: Status) -> list[str]:
         return [f"nothing is running; type ./opentr.sh start {status.environment}"]
     table = columns([_row(each, status) for each in status.services], titles=_TITLES)
     facts = {
-        "release": status.release,
+        "release": status.release_id or status.release,
         "database": status.database and _database(status.database),
         "pool": status.pool and _pool(status.pool),
         "backups": status.backups and _backups(status.backups),

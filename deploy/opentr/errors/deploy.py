@@ -77,6 +77,15 @@ class ReleaseImagesGone(OpentrError):
         self.images = images
 
 
+class ReleaseAmbiguous(OpentrError):
+    """Several releases of this version have served here."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, wanted: str, known: Sequence[str]) -> None:
+        super().__init__(f"several releases of {wanted} have served here", f"name one of them: {', '.join(known)}")
+
+
 class DeployUnknown(OpentrError):
     """A deploy that the journal doesn't have, or several begin like this."""
 
@@ -97,7 +106,7 @@ class PreflightFailed(OpentrError):
         several = f"{len(blockers)} things are" if len(blockers) > 1 else "one thing is"
         lines = "".join(f"\n  {each.what}\n    → {each.hint}" for each in blockers)
         super().__init__(
-            f"{several} in the way, and nothing was changed; {serving} goes on serving:{lines}",
+            f"{several} in the way, and nothing was changed; {serving}:{lines}",
             f"mend what is listed, then type {again} again",
         )
         self.blockers = list(blockers)
@@ -112,7 +121,7 @@ class MigrationStopped(OpentrError):
         at = f"; the database is at revision {reached or 'none'}"
         what = what.rstrip(".")
         # the app's own words name the revision as well
-        super().__init__(f"{what}{'' if 'is at revision' in what else at}; {serving} goes on serving", hint)
+        super().__init__(f"{what}{'' if 'is at revision' in what else at}; {serving}", hint)
         self.reached = reached
 
 
@@ -124,8 +133,17 @@ class MigrationInProgress(OpentrError):
     def __init__(self, sessions: Sequence[str]) -> None:
         super().__init__(
             f"a migrator of a command that was cut short doesn't end: {'; '.join(sessions)}",
-            "restart Postgres, which ends it: ./opentr.sh restart prod postgres",
+            "stop Postgres, which ends it: ./opentr.sh stop prod postgres, then ./opentr.sh start prod",
         )
+
+
+class Interrupted(OpentrError):
+    """Somebody wants it to end: Ctrl-C, or a terminal that is gone."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__("it was interrupted", "type the same command again")
 
 
 class RolledBack(OpentrError):
@@ -148,7 +166,8 @@ class RollStuck(OpentrError):
     def __init__(self, release: str, reason: str, before: str, again: str) -> None:
         super().__init__(
             f"{release} doesn't come up: {reason}; and {before} doesn't come back: {again}",
-            "mend what it names (./opentr.sh status prod), then type ./opentr.sh start prod: it goes on with this",
+            f"mend what it names (./opentr.sh status prod), then type ./opentr.sh start prod, which brings up {before},"
+            " or ./opentr.sh deploy prod",
         )
 
 

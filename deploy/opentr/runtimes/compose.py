@@ -221,7 +221,8 @@ class Compose:
         """The services that aren't ready yet; shows them as progress. Raises ServiceUnhealthy for one that failed."""
         containers = self._containers()
         concerned = with_needs(services, containers)
-        for each in containers:
+        # What was never started is so because of another.
+        for each in sorted(containers, key=lambda each: each.state == "created"):
             if each.service in concerned and (reason := watch.failure(each)):
                 raise ServiceUnhealthy(each.service, reason, self._last_lines(each), self.settings.environment)
         up = {each.service for each in containers} - {each.service for each in containers if not ready(each)}

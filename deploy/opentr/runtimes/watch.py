@@ -24,7 +24,10 @@ class Watch:
         self._settled: Mapping[str, int] | None = None
 
     def settle(self, now: Iterable[Container]) -> None:
-        """All has been started: from here on what was there before, and didn't work, is judged as well."""
+        """All has been started: from here on what was there before, and didn't work, is judged as well.
+
+        Nothing at all means that starting has failed: what isn't up now is why.
+        """
         self._settled = {each.id: each.failures for each in now}
 
     def failure(self, container: Container) -> str | None:
@@ -38,6 +41,8 @@ class Watch:
         match container.state:
             case "exited" | "dead" if judged:
                 return f"has ended (exit code {container.exit_code})"
+            case "restarting" if self._settled == {}:
+                return f"ends as soon as it is started (exit code {container.exit_code})"
             case "created" | "paused" if self._settled is not None:
                 return f"does not run: it is {container.state}"
             case "running" if container.health == "unhealthy" and (before is None or self._failed_again(container)):

@@ -10,6 +10,7 @@ from opentr import settings
 from opentr.actions.environment import Environment
 from opentr.actions.releases import Release
 from opentr.errors import ProcessFailed, ServiceNotRunning
+from opentr.runtimes.base import ServiceState
 from opentr.runtimes.embedded import Embedded
 from opentr.state import State
 
@@ -69,6 +70,7 @@ class Said:
 
     def __init__(self, *lines: str, code: int = 0, answer: str = "") -> None:
         self.lines, self.code, self.answer = lines, code, answer
+        self.at_work: tuple[str, ...] = ("postgres", "api")
 
     @contextmanager
     def follow_once(self, _service: str, argv: Sequence[str], **_: object) -> Iterator[Iterator[str]]:
@@ -80,6 +82,9 @@ class Said:
         if not self.answer:
             raise ServiceNotRunning(service, "prod")
         return self.answer
+
+    def services(self) -> list[ServiceState]:
+        return [ServiceState(name, "running") for name in self.at_work]
 
     def drop_leftovers(self) -> None:
         self.answer = self.answer or ""

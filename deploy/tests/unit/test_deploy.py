@@ -8,8 +8,8 @@ from opentr import journal
 from opentr.actions import course, history, migration, releases, rollback
 from opentr.actions.course import Course, Phase
 from opentr.cli import deploytext
-from opentr.errors import ExitCode, NothingRunning
-from opentr.errors.deploy import DeployUnknown, MigrationStopped, PreflightFailed, RollbackRefused
+from opentr.errors import ExitCode, NothingRunning, OpentrError
+from opentr.errors.deploy import DeployUnknown, MigrationStopped, PreflightFailed, RollbackRefused, RolledBack
 from tests.unit.releasing import Said, opened, release, running
 
 if TYPE_CHECKING:
@@ -76,6 +76,27 @@ def test_only_errors_of_phases_that_touch_what_serves_call_for_the_way_back(envi
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
+def test_whoever_interrupts_the_roll_gets_the_release_before_back(
+    environment: Environment, signal: type[BaseException]
+):
+    def interrupt() -> dict[str, Any]:
+        raise signal
+
+    def back(error: OpentrError) -> NoReturn:
+        raise RolledBack("two", error.what, "one", "0010", ())
+
+    with pytest.raises(RolledBack, match=r"^two doesn't come up: it was interrupted; one serves again"):
+        under_way(environment).run([phase(course.ROLL, interrupt)], back)
+
+
+def test_what_serves_is_asked(environment: Environment):
+    stopped = Said(answer="0010")
+    stopped.at_work = ("postgres",)
+    assert course.standing(running(environment, stopped), release("one")) == "one isn't serving, as before"
+    assert course.standing(running(environment, Said()), release("one")) == "one goes on serving"
+
+
 def test_events_are_told_as_they_happen(environment: Environment):
     told: list[dict[str, Any]] = []
     deploy = under_way(environment)
@@ -115,7 +136,7 @@ def test_a_migration_tells_the_revisions_that_it_went_through():
 def run(candidate: Said, reached: str) -> list[str]:
     given: Any = candidate
     live: Any = Said(answer=reached)
-    return migration.run(given, live, ["0011", "0012"], "one")
+    return migration.run(given, live, ["0011", "0012"], "one goes on serving")
 
 
 def test_what_is_pending_is_read_from_the_apps_answers():
@@ -147,6 +168,30 @@ def test_an_answer_that_is_an_error_is_a_fault_with_its_hint():
         *("=== opentr: migrate", error, "=== opentr: code 4", "=== opentr: sql", "=== opentr: indexes", "{}"),
     )
     assert migration.ask(candidate).faults == [("newer", "use that")]
+
+
+@pytest.mark.parametrize(
+    "current",
+    [(), ("killed",), ('{"event": "a note of the log"}',), ('{"revision": "0010"', "=== opentr: code 1")],
+    ids=["nothing", "words", "another object", "half an object"],
+)
+def test_an_answer_without_what_was_asked_is_a_fault(current: tuple[str, ...]):
+    planned = '{"pending": [], "breaking_rows": []}'
+    rest = ("=== opentr: migrate", planned, "=== opentr: sql", "=== opentr: indexes", "{}")
+    candidate: Any = Said("=== opentr: current", *current, *rest)
+    assert len(migration.ask(candidate).faults) == 1
+    candidate = Said("=== opentr: current", *current)
+    _, faults = migration.faults(candidate)
+    assert faults
+
+
+def test_sql_that_cant_be_told_is_a_fault():
+    answers = ('{"revision": "0010", "drift": []}', "=== opentr: migrate", '{"pending": [], "breaking_rows": []}')
+    rest = ("=== opentr: sql", "no such revision", "=== opentr: code 1", "=== opentr: indexes", "{}")
+    candidate: Any = Said("=== opentr: current", *answers, *rest)
+    assert [what for what, _ in migration.ask(candidate).faults] == [
+        "the SQL of the pending migrations can't be told: no such revision"
+    ]
 
 
 def test_versions_are_compared_as_numbers():
@@ -195,7 +240,9 @@ def test_a_deploy_that_is_not_there_is_told_with_those_that_are(environment: Env
 def test_the_first_blocker_of_many_doesnt_hide_the_others():
     from opentr.errors.deploy import Blocker  # noqa: PLC0415 - only here
 
-    error = PreflightFailed([Blocker("a", "one", "do this"), Blocker("b", "two", "do that")], "0.1.0", "deploy")
+    error = PreflightFailed(
+        [Blocker("a", "one", "do this"), Blocker("b", "two", "do that")], "0.1.0 goes on serving", "deploy"
+    )
     assert error.what.splitlines() == [
         "2 things are in the way, and nothing was changed; 0.1.0 goes on serving:",
         *("  one", "    → do this", "  two", "    → do that"),

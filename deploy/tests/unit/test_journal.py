@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
 
 from opentr import journal
-from opentr.errors import NothingRunning, StateUnreadable
+from opentr.errors import NothingRunning, StateUnreadable, StateUnwritable
 from opentr.state import State
 
 if TYPE_CHECKING:
@@ -53,6 +54,23 @@ def test_a_step_that_fails_is_written_down_with_its_words(state: State):
     assert failed
     assert failed.data == {"reached": "0011", "error": "nothing of opentr-test is running"}
     assert journal.unfinished(state)
+
+
+def test_a_disk_that_is_full_doesnt_hide_what_went_wrong(state: State, monkeypatch: pytest.MonkeyPatch):
+    operation = journal.begin(state, "deploy")
+
+    def migrate() -> None:
+        with operation.step("migrate", "migrate"):
+            monkeypatch.setattr("os.fsync", full)
+            raise NothingRunning("opentr-test", "prod")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(NothingRunning):
+        migrate()
+    with pytest.raises(StateUnwritable, match="No space left"):
+        operation.close("reverted")
 
 
 def test_a_line_that_was_cut_short_counts_for_nothing_and_is_gone_with_the_next(state: State):

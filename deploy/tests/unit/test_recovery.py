@@ -9,7 +9,6 @@ import pytest
 from opentr import journal
 from opentr.actions import course, deploy, history, recovery, releases, roll
 from opentr.errors import ServiceUnhealthy
-from opentr.errors.deploy import RollStuck
 from tests.unit.releasing import Said, opened, release, running
 
 if TYPE_CHECKING:
@@ -105,17 +104,21 @@ def test_on_the_way_back_it_goes_on_back(prod: Environment, bringing: Bringing):
     assert ended(prod)["outcome"] == "reverted"
 
 
-def test_where_neither_comes_up_it_stays_open_and_the_next_command_tries_again(prod: Environment, bringing: Bringing):
+def test_where_neither_comes_up_it_has_failed_and_is_in_no_commands_way(prod: Environment, bringing: Bringing):
     cut_short(prod, course.PREFLIGHT, course.ROLL)
     bringing.broken = {"one", "two"}
-    with pytest.raises(RollStuck) as caught:
-        recovery.finish(prod)
-    assert caught.value.exit_code == 5
-    assert journal.unfinished(prod.state)
-    bringing.broken = set()
     recovery.finish(prod)
-    assert bringing.up == ["two", "one", "one"]
-    assert journal.unfinished(prod.state) is None
+    assert bringing.up == ["two", "one"]
+    assert ended(prod) | {"outcome": "failed", "release": "one"} == ended(prod)
+    recovery.finish(prod)
+    assert bringing.up == ["two", "one"]
+
+
+def test_where_the_way_back_fails_too_it_is_told_and_ends(prod: Environment, bringing: Bringing):
+    cut_short(prod, course.PREFLIGHT, course.ROLL, course.BACK)
+    bringing.broken = {"one"}
+    recovery.finish(prod)
+    assert ended(prod) | {"outcome": "failed", "release": "one"} == ended(prod)
 
 
 def test_a_rollback_is_finished_too(prod: Environment, bringing: Bringing):

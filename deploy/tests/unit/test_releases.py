@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from opentr import settings
 from opentr.actions import releases, trees
 from opentr.actions.trees import Tree
 from opentr.settings import CHECKOUT
@@ -46,6 +47,14 @@ def test_the_release_before_is_the_one_that_served_before(environment: Environme
 def test_nothing_is_current_where_nothing_was_deployed(environment: Environment):
     assert releases.current(environment) is None
     assert releases.known(environment.state) == []
+
+
+def test_what_never_served_is_no_release_that_one_goes_to(environment: Environment):
+    deploy(environment, "one", "two")
+    releases.store(environment, release("three"))
+    assert [each.id for each in releases.known(environment.state)] == ["one", "two"]
+    deploy(environment, "one")
+    assert [each.id for each in releases.known(environment.state)] == ["two", "one"]
 
 
 def test_images_of_the_current_release_and_the_one_before_are_kept(environment: Environment):
@@ -161,6 +170,20 @@ def test_a_changed_tree_is_another_release_than_its_commit(environment: Environm
     assert other.id.startswith(f"{one.id}-")
     changed = releases.of_tree(environment, replace(clean, dirty=True), {"api": "opentr-test/api:2"})
     assert len({one.id, other.id, changed.id}) == 3
+
+
+def test_other_settings_make_another_release_and_leave_the_known_one_as_it_is(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+):
+    images, tree = {"api": "opentr-test/api:1"}, Tree(CHECKOUT, "b" * 40, dirty=False)
+    known = releases.of_tree(environment, tree, images)
+    releases.store(environment, known)
+    assert releases.of_tree(environment, tree, images).id == known.id
+    monkeypatch.setenv("OPENTR_API_PROCESSES", "7")
+    other = releases.of_tree(replace(environment, settings=settings.read("prod")), tree, images)
+    assert other.id.startswith(f"{known.id}-")
+    releases.store(environment, other)
+    assert releases.find(environment.state, known.id) == known
 
 
 def test_a_release_holds_no_secrets(environment: Environment):

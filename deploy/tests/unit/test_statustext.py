@@ -20,6 +20,7 @@ WELL = Status(
     environment="dev",
     project="opentr-dev",
     release=None,
+    release_id=None,
     services=UP,
     meant=SERVICES,
     outdated=(),
