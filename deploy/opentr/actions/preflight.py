@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opentr import process, ui
-from opentr.actions import backup, build, candidate, config, migration
+from opentr.actions import backup, build, candidate, config, migration, releases
 from opentr.actions.db import LINT_RULES
 from opentr.actions.sizes import size
 from opentr.errors import OpentrError, ProcessFailed
@@ -136,13 +136,23 @@ def _candidate(found: Found, environment: Environment, release: Release) -> None
         _schema(found, found.server, found.pending)
         if found.pending.sql and found.pending.revisions:
             _lint(found, found.pending.sql)
+        if found.pending.revisions and (before := releases.current(environment)):
+            tolerated(found, release, before)
+
+
+def tolerated(found: Found, release: Release, before: Release) -> None:
+    """The release that serves must work on the new schema too: while it serves on, and if it has to come back."""
+    if releases.number(before.version) < releases.number(release.oldest_release):
+        what = f"the pending revisions need release {release.oldest_release} or newer, and {before} serves meanwhile"
+        hint = f"deploy release {release.oldest_release} first, whose code works with both schemas: --to TAG"
+        found.block("schema", what, hint)
 
 
 def _schema(found: Found, server: Server, pending: Pending) -> None:
     """What stands in the way of these revisions. An index that one of them builds may be there, half-built."""
     coming = pending.new_indexes
     for what, hint in pending.faults:
-        back = "to go back to the release before: ./opentr.sh rollback prod"
+        back = "deploy a release that has it: ./opentr.sh deploy history, then deploy prod --to RELEASE"
         found.block("migrations", what, back if "of a newer release" in what else hint)
     for line in pending.drift:
         index = _DRIFT_INDEX.match(line)

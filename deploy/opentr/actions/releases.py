@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -144,9 +145,8 @@ def current(environment: Environment) -> Release | None:
     record = environment.state.read(RECORD)
     if record is None:
         return None
-    if "current" in record:
-        return find(environment.state, record["current"])
-    return _of_state(environment, record)
+    known = find(environment.state, record["current"]) if "current" in record else None
+    return known or _of_state(environment, record)
 
 
 def previous(environment: Environment) -> Release | None:
@@ -156,9 +156,9 @@ def previous(environment: Environment) -> Release | None:
 
 
 def adopt(environment: Environment) -> None:
-    """Give a release that was recorded by an older tool a record of its own; else do nothing."""
+    """Give a release that was recorded by an older tool, or whose record is lost, one of its own; else do nothing."""
     record = environment.state.read(RECORD)
-    if record is not None and "current" not in record:
+    if record is not None and find(environment.state, str(record.get("current"))) is None:
         release = _of_state(environment, record)
         store(environment, release)
         environment.state.write(RECORD, record | {"current": release.id, "previous": None})
@@ -187,6 +187,11 @@ def differs(release: Release, tree: Tree) -> bool:
     """Whether the tree's configuration is made for another release: it must not be given to this one's services."""
     other = release.templates not in {"", tree.templates_digest}
     return other or release.files[RELEASE_FILE] != tree.compose_file
+
+
+def number(version: str) -> tuple[int, ...]:
+    """A version as numbers, to be compared: 0.10.1 -> (0, 10, 1). Empty, which is the oldest, where it isn't known."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0]))
 
 
 def kept_images(state: State) -> set[str]:

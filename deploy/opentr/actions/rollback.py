@@ -6,7 +6,6 @@ that would lose what was written since.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from opentr.actions import candidate, course, deploy, releases, roll
@@ -52,18 +51,13 @@ def _refuse_schema(environment: Environment, now: Release, before: Release) -> N
     except OpentrError as error:
         hint = "start it: ./opentr.sh start prod"
         raise RollbackRefused(f"what the schema tolerates can't be asked: {error.what}", hint) from error
-    if oldest and number(before.version) < number(oldest):
+    if oldest and releases.number(before.version) < releases.number(oldest):
         hint = "mend what is wrong with this release, and deploy it: ./opentr.sh deploy prod"
         reason = f"the schema needs release {oldest} or newer, and that one is {before.version} ({now} brought it)"
         raise RollbackRefused(reason, hint)
     if before.postgres_major and now.postgres_major and before.postgres_major != now.postgres_major:
         reason = f"its Postgres is {before.postgres_major}, and the data is {now.postgres_major}'s"
         raise RollbackRefused(reason, "restore a backup of that time: ./opentr.sh backup list")
-
-
-def number(version: str) -> tuple[int, ...]:
-    """A version as numbers, to be compared: 0.10.1 -> (0, 10, 1)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0]))
 
 
 def steps(environment: Environment) -> list[Step]:

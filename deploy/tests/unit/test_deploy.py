@@ -195,8 +195,8 @@ def test_sql_that_cant_be_told_is_a_fault():
 
 
 def test_versions_are_compared_as_numbers():
-    assert rollback.number("0.10.1") > rollback.number("0.9.12")
-    assert rollback.number("0.2.0-3fa9c1d2e4b5") == (0, 2, 0)
+    assert releases.number("0.10.1") > releases.number("0.9.12")
+    assert releases.number("0.2.0-3fa9c1d2e4b5") == (0, 2, 0)
 
 
 def test_a_rollback_needs_a_release_before(environment: Environment):

@@ -10,6 +10,7 @@ from opentr.actions.preflight import Found
 from opentr.errors import NoRoom, ProcessFailed
 from opentr.server import hazards
 from opentr.server.hazards import Server
+from tests.unit.releasing import release
 
 
 def pending(**given: object) -> Pending:
@@ -94,3 +95,15 @@ def test_each_hazard_of_the_server_says_how_to_end_it(found: dict[str, object], 
     (hazard,) = hazards._hazards(nothing | found)  # noqa: SLF001 - the part that words it
     assert hazard.what == words
     assert "./opentr.sh psql prod --write" in hazard.hint
+
+
+def test_a_revision_that_the_release_that_serves_doesnt_tolerate_is_in_the_way():
+    found = Found()
+    preflight.tolerated(found, release("three", oldest_release="0.3.0"), release("two", version="0.2.0"))
+    assert [each.what for each in found.blockers] == [
+        "the pending revisions need release 0.3.0 or newer, and two serves meanwhile"
+    ]
+    found = Found()
+    preflight.tolerated(found, release("three", oldest_release="0.2.0"), release("two", version="0.2.0"))
+    preflight.tolerated(found, release("three", oldest_release=""), release("two", version="0.2.0"))
+    assert found.blockers == []
