@@ -15,11 +15,11 @@ from opentr.actions import environment as environments
 from opentr.actions.restart import POSTGRES, behind_pause, write_step
 from opentr.actions.steps import Step
 from opentr.errors import DatabaseVanished
-from opentr.errors.deploy import OtherRelease
+from opentr.errors.deploy import OtherRelease, SchemaBehind
 from opentr.runtimes.base import INFRA
 from opentr.runtimes.compose import RELEASE_FILE
 from opentr.runtimes.images import image_of
-from opentr.server import generations, psql
+from opentr.server import generations, psql, tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,9 +115,21 @@ def _start(environment: Environment, services: Sequence[str], files: Mapping[str
         result.append(_up_step(environment, others, services))
     if infra:
         result.append(_database_step(environment, source))
+    if app and POSTGRES in infra and environment.name == "prod":
+        result.append(_schema_step(environment))
     if app:
         result.append(_up_step(environment, app, services))
     return result
+
+
+def _schema_step(environment: Environment) -> Step:
+    def see() -> None:
+        release = releases.current(environment)
+        at = tables.revision(environment.runtime, generations.LIVE)
+        if release and at.isdigit() and release.head.isdigit() and int(at) < int(release.head):
+            raise SchemaBehind(release.id, at, release.head)
+
+    return Step("look at the schema", "SELECT version_num FROM alembic_version: not older than the release", see)
 
 
 def _up_step(environment: Environment, services: Sequence[str], meant: Sequence[str]) -> Step:

@@ -125,6 +125,18 @@ class MigrationStopped(OpentrError):
         self.reached = reached
 
 
+class SchemaBehind(OpentrError):
+    """The database is older than the release that serves, as after a restore."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, release: str, at: str, head: str) -> None:
+        super().__init__(
+            f"the database is at revision {at}, and {release} needs {head}; the app stays closed",
+            "bring it there: ./opentr.sh migrate prod",
+        )
+
+
 class MigrationInProgress(OpentrError):
     """A migrator that nobody waits for any more still works on the server, and doesn't end."""
 
