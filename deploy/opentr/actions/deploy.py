@@ -24,8 +24,7 @@ from opentr.actions.course import Course, Phase
 from opentr.actions.steps import Step
 from opentr.errors import OpentrError, ServiceUnhealthy
 from opentr.errors.deploy import NothingDeployed, PreflightFailed, RolledBack, RollStuck
-from opentr.server import psql, tables
-from opentr.server.backups import SERVICE as BACKUP_SERVICE
+from opentr.server import backups, psql, tables
 from opentr.server.generations import LIVE
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     from opentr.actions.environment import Environment
     from opentr.actions.releases import Release
 
+_HOLD_SECONDS = 3600
+"""A scheduled backup reads every table, and a migration would wait for it. After a kill the hold ends by itself."""
 _LOCK_BUDGET = "SET lock_timeout = '2s';\n"
 _AGAIN = {"deploy": "./opentr.sh deploy prod", "migrate": "./opentr.sh migrate prod"}
 
@@ -97,6 +98,7 @@ class Deploy:
 
     def _backup(self) -> dict[str, Any]:
         assert self.course.operation is not None  # noqa: S101 - `run` begins it
+        backups.hold_schedule(self.environment.runtime, _HOLD_SECONDS)
         taken = backup.take(self.environment, None, f"{self.course.way} {self.course.operation.id}")
         self.label = taken.label
         return {"label": taken.label, "type": taken.kind, "bytes": taken.repo_bytes}
@@ -212,7 +214,7 @@ def prepared(
     under_way = Course(environment, way, before, str(target))
     if tell:
         under_way.tell = tell
-    return Deploy(environment, target, under_way, archived=BACKUP_SERVICE in before.services)
+    return Deploy(environment, target, under_way, archived=backups.SERVICE in before.services)
 
 
 def steps(deploy: Deploy) -> list[Step]:
@@ -228,7 +230,10 @@ def run(deploy: Deploy) -> None:
     def back(error: OpentrError) -> NoReturn:
         revert(under_way, str(deploy.release), error)
 
-    under_way.run(deploy.phases(), back)
+    try:
+        under_way.run(deploy.phases(), back)
+    finally:
+        backups.hold_schedule(deploy.environment.runtime, 0)
     assert deploy.release is not None  # noqa: S101 - all phases are done
     course.serves(deploy.environment, deploy.release)
     under_way.close(course.DONE, deploy.release, backup=deploy.label, replaced=deploy.replaced)

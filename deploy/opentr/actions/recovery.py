@@ -22,6 +22,7 @@ from opentr.actions import course, deploy, history, migration, releases, restore
 from opentr.actions.course import Course
 from opentr.errors import OpentrError, ServiceNotRunning
 from opentr.errors.deploy import RolledBack, RollStuck
+from opentr.server import backups
 
 if TYPE_CHECKING:
     from opentr.actions.environment import Environment
@@ -40,6 +41,7 @@ def finish(environment: Environment) -> None:
         return
     if operation.kind == course.KIND:
         _finish_deploy(environment, operation)
+        backups.hold_schedule(environment.runtime, 0)
     else:
         restore.finish(environment, operation)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from opentr.errors import ProcessFailed
+from opentr import ui
+from opentr.errors import OpentrError, ProcessFailed
 from opentr.errors.backup import RepositoryUnreadable
 from opentr.server import psql
 
@@ -200,6 +201,19 @@ def keep_receipt(runtime: Runtime, receipt: Receipt) -> None:
         runtime.run_in(SERVICE, argv, stdin=document)
     else:
         runtime.run_once(SERVICE, argv, stdin=document)
+
+
+def hold_schedule(runtime: Runtime, seconds: int) -> None:
+    """Have the schedule take nothing for so long (an hour at most), or with 0 go on; if it runs at all.
+
+    A failure is told and harms nobody: the hold ends by itself, and without one a migration may have to wait.
+    """
+    if not any(each.service == SERVICE and each.state == "running" for each in runtime.services()):
+        return
+    try:
+        runtime.run_in(SERVICE, ["hold_schedule", str(seconds)])
+    except OpentrError as error:
+        ui.note(f"the schedule of the backups can't be held: {error.what}")
 
 
 def archiver(runtime: Runtime, *, deadline: float | None = None) -> Archiver:
