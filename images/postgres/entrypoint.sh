@@ -5,7 +5,7 @@
 set -euo pipefail
 umask 077
 : "${PGDATA:?}"
-volume=${PGDATA%/*} new=$PGDATA.new
+volume=${PGDATA%/*} new=$PGDATA.new backups=/var/lib/pgbackrest/backup/main
 roles=(app_rw app_ro app_migrator app_monitor pgb_auth)
 
 fail() { # what happened, what to do
@@ -18,11 +18,18 @@ check_volume() {
     [[ -w $volume ]] || fail "$volume belongs to uid $(stat -c %u "$volume"), and Postgres is uid $EUID here: it can't write there." \
         "Give the volume to it (chown -R $EUID:$EUID), or start with an empty one."
     # `restore` moves folders, and was ended between two moves.
-    for there in "$PGDATA".replaced "$PGDATA".restored; do
-        [[ -e $PGDATA || ! -e $there ]] || fail "$PGDATA isn't there, and $there is: a restore was cut short, and no new cluster is made." \
-            "Run any command that changes prod, as ./opentr.sh start prod: it finishes the restore or takes it back."
+    for there in "$PGDATA".{leaving,replaced,restored,older,preparing}; do
+        [[ -e $PGDATA || ! -e $there ]] || fail "$PGDATA isn't there, and $there is: a restore didn't come to its end, and no new cluster is made." \
+            "Run ./opentr.sh start prod, which ends one that was cut short; if it says this again: ./opentr.sh restore prod --latest"
     done
-    [[ -e $PGDATA ]] || return 0
+    if [[ ! -e $PGDATA ]]; then
+        # A new cluster could archive nothing there, and would hide that the old one's data can be had.
+        for there in "$backups"/[0-9]*; do
+            [[ ! -e $there ]] || fail "There is no data in $volume, and backups of it are in $backups: no new cluster is made." \
+                "Bring it back: ./opentr.sh restore prod --latest"
+        done
+        return 0
+    fi
     [[ -s $PGDATA/PG_VERSION ]] || fail "$PGDATA is there and holds no cluster (no PG_VERSION): it is left as it is." \
         "Look at what it is; restore a backup, or start with an empty volume."
     major=$(postgres --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/') there=$(<"$PGDATA/PG_VERSION")

@@ -145,14 +145,14 @@ def catalogue(environment: Environment) -> list[Backup]:
 
 
 def find(found: Sequence[Backup], wanted: str, environment: str) -> Backup:
-    """The backup of this ID or label, of which the beginning is enough; or the newest.
+    """The backup of this ID or label, of which the beginning is enough; or the newest that can be restored.
 
-    Raises NoBackups, BackupUnknown, BackupAmbiguous.
+    The newest of all where none can. Raises NoBackups, BackupUnknown, BackupAmbiguous.
     """
     if not found:
         raise NoBackups(environment)
     if wanted == NEWEST:
-        return found[-1]
+        return next((each for each in reversed(found) if not unfit(each)), found[-1])
     if exact := [each for each in found if wanted in (each.id, each.label)]:
         return exact[0]
     matches = [each for each in found if wanted and each.id.startswith(wanted)]
@@ -164,6 +164,21 @@ def find(found: Sequence[Backup], wanted: str, environment: str) -> Backup:
     if len(matches) > 1:
         raise BackupAmbiguous(wanted, ids)
     return matches[0]
+
+
+def unfit(backup: Backup) -> str:
+    """Why a restore shouldn't take this backup, though it is in the repository; empty if it may."""
+    if backup.restore_point is None:
+        return "it has no manifest"
+    if backup.error:
+        return "it has broken pages"
+    return "its proof failed" if backup.receipt and not backup.receipt.ok else ""
+
+
+def passed_over(found: Sequence[Backup], chosen: Backup) -> list[str]:
+    """Which backups are newer than the one that was found as the newest, and why they weren't taken, newest first."""
+    newer = reversed(found[found.index(chosen) + 1 :])
+    return [f"backup {each.id} is passed over: {unfit(each)}" for each in newer]
 
 
 def require_repository(environment: Environment) -> None:

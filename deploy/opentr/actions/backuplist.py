@@ -57,6 +57,8 @@ def find(saved: Saved, wanted: str) -> Backup | Dump:
     ]
     if len(dumps) == 1 and not any(each.id.startswith(wanted) for each in saved.backups):
         return dumps[0]
+    if saved.backups and wanted == action.NEWEST:
+        return saved.backups[-1]  # to be looked at or proven, whatever it is worth
     if saved.backups:
         return action.find(saved.backups, wanted, saved.environment)
     if not saved.dumps:

@@ -20,44 +20,50 @@ _SERVICE, _PROGRAM = "restore", "restore_cluster"
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which of the three there are."""
+    """The ids of those that there are; empty: there is none."""
 
-    live: bool
-    restored: bool
-    """prepared, or put away again by `back`"""
-    replaced: bool
+    live: str
+    restored: str
+    """prepared, and never live so far"""
+    replaced: str
+    """was live before the last restore, or put aside by its --undo"""
 
 
 def look(runtime: Runtime) -> Clusters:
-    """What is in the volume, which is made if it has vanished. Raises RestoreFailed."""
+    """What is in the volume, which is made if it has vanished; Postgres must be down. Raises RestoreFailed."""
     return _clusters(_run(runtime, "look"))
+
+
+def ids(runtime: Runtime) -> Clusters:
+    """Likewise, whether Postgres is down or not; one that `look` has never seen has no id. Raises RestoreFailed."""
+    return _clusters(_run(runtime, "ids"))
 
 
 def prepare(runtime: Runtime, wanted: str) -> dict[str, Any]:
     """Restore the backup of this label, or all that was archived (`latest`), beside the live cluster, and prove it.
 
-    Returns what was reached: recovered_to, bytes, seconds by part. Raises RestoreFailed.
+    Returns its id, and what was reached: recovered_to, bytes, seconds by part. Raises RestoreFailed.
     """
     return _run(runtime, "prepare", wanted)
 
 
-def swap(runtime: Runtime) -> Clusters:
-    """Put the restored cluster in the place of the live one, which is kept as replaced. Raises RestoreFailed."""
-    return _clusters(_run(runtime, "swap"))
+def put(runtime: Runtime, cluster: str) -> Clusters:
+    """Make the cluster of this id the live one, and keep what was live as replaced. Raises RestoreFailed."""
+    return _clusters(_run(runtime, "put", cluster))
 
 
-def back(runtime: Runtime) -> Clusters:
-    """Put the replaced cluster back, and the live one where the restored one was. Raises RestoreFailed."""
-    return _clusters(_run(runtime, "back"))
+def drop(runtime: Runtime, cluster: str = "") -> Clusters:
+    """Remove what was prepared and isn't live, and the cluster of this id if it isn't either. Raises RestoreFailed."""
+    return _clusters(_run(runtime, "drop", *([cluster] if cluster else [])))
 
 
-def drop_restored(runtime: Runtime) -> None:
-    """Remove the restored cluster, which isn't live. Raises RestoreFailed."""
-    _run(runtime, "drop", "restored")
+def tidy(runtime: Runtime) -> None:
+    """Remove what an earlier restore has replaced, now that a later one has ended well. Raises RestoreFailed."""
+    _run(runtime, "tidy")
 
 
 def _clusters(said: dict[str, Any]) -> Clusters:
-    return Clusters(bool(said.get("data")), bool(said.get("restored")), bool(said.get("replaced")))
+    return Clusters(said.get("data") or "", said.get("restored") or "", said.get("replaced") or "")
 
 
 def _run(runtime: Runtime, *words: str) -> dict[str, Any]:

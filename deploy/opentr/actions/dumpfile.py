@@ -47,6 +47,8 @@ class DumpFile:
     """the roles that were granted something there, sorted"""
     needs_bytes: int
     """about the room that its database takes"""
+    generation: str = ""
+    """the token of the generation that it was made from; empty where it doesn't say"""
 
     def __str__(self) -> str:
         source = f", from PostgreSQL {self.version}" if self.version else ""
@@ -99,8 +101,10 @@ def _sure(path: Path, first: bytes) -> bytes:
 
 def _custom(path: Path, total: int, *, compressed: bool) -> DumpFile:
     receipt = _receipt(path)
-    rows = receipt.get("rows") if receipt.get("bytes") == total else None
-    return DumpFile(path, "custom", compressed, total, "", rows, (), total * _GROWTH)
+    if receipt.get("bytes") != total:
+        receipt = {}
+    of = receipt.get("generation", "")
+    return DumpFile(path, "custom", compressed, total, "", receipt.get("rows"), (), total * _GROWTH, generation=of)
 
 
 def _receipt(path: Path) -> dict[str, Any]:

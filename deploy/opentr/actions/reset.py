@@ -122,7 +122,7 @@ def renew(environment: Environment, source: Source) -> None:
     """Make a new generation and swap it in; the live one becomes the one before."""
     state, runtime = environment.state, environment.runtime
     with generations.guarded(state, runtime):
-        token = generations.begin(state, NEXT)
+        token = generations.begin(state, runtime, NEXT)
         made = database.make_next(environment, source, then=generations.naming(token, NEXT))
         generations.prepare_media(state, runtime)
         swap(environment)
@@ -133,7 +133,7 @@ def _swap_back(environment: Environment) -> None:
     state, runtime = environment.state, environment.runtime
     generations.require_previous(runtime)
     with generations.guarded(state, runtime):
-        token = generations.begin(state, PREVIOUS)
+        token = generations.begin(state, runtime, PREVIOUS)
         naming = generations.naming(token, PREVIOUS)
         psql.execute(runtime, naming, psql.MAINTENANCE, application=generations.SWAPPER)
         swap(environment)

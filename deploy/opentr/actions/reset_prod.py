@@ -179,7 +179,8 @@ def fence(environment: Environment) -> list[Step]:
         return []
     first = sorted(there, key=lambda name: name != "proxy")
     how = f"docker compose stop {' '.join(first)}"
-    return [Step(f"stop what writes: {', '.join(first)}", how, lambda: runtime.stop(first), lambda: runtime.up(there))]
+    what = f"stop what writes: {', '.join(first)}"
+    return [Step(what, how, lambda: runtime.stop(first), lambda: runtime.up(there), halfway=True)]
 
 
 def _open(environment: Environment) -> Step:

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentr import journal, ui
-from opentr.actions import addresses, backup, reset_prod, restore_file, restoring
+from opentr.actions import addresses, backup, cluster, mediastanding, reset_prod, restore_file, restoring
 from opentr.actions.cluster import LATEST
 from opentr.actions.restoring import Course
 from opentr.actions.sizes import size
 from opentr.actions.steps import run as run_steps
-from opentr.errors import OpentrError, ServiceUnhealthy, UndoFailed
+from opentr.errors import OpentrError, ServiceUnhealthy
 from opentr.errors.restore import BackupUnfit, NothingReplaced, RestoreFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from opentr.actions.environment import Environment
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from opentr.actions.steps import Step
     from opentr.journal import Operation
     from opentr.server.backups import Backup
+    from opentr.server.media import Placed
 
 KIND = restore_file.KIND
 BACKUP, UNDO = "backup", "undo"
 """The ways of a restore beside that from a file."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_finished: dict[tuple[str, str], Outcome] = {}
+"""What this command has finished of an earlier one, by its way and its words. Who types the same again wants just that:
+a second --undo would take it back, and a second restore would leave nothing of what the first one replaced."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Stake:
     newest: Backup
     live: reset_prod.Live | None
     """None: Postgres doesn't run, or doesn't answer"""
+    passed_over: Sequence[str] = ()
+    """newer backups that aren't taken, each with the reason"""
 
     @property
     def wanted(self) -> str:
@@ -51,7 +58,7 @@ class Stake:
     def lines(self, now: datetime) -> list[str]:
         """For people, before they are asked."""
         there = self.live.lines() if self.live else ["the live database: Postgres doesn't run, or doesn't answer"]
-        return [*there, *self._coming(now)]
+        return [*there, *self.passed_over, *self._coming(now)]
 
     def _coming(self, now: datetime) -> list[str]:
         from_backup = self.backup or self.newest
@@ -66,7 +73,9 @@ class Stake:
                 "what was written after that isn't in it, and would be missing afterwards",
             ]
         rest = (
-            "all of it, as Postgres still runs and is stopped first" if self.live else "up to the last archived moment"
+            "all of it, as Postgres still runs and is stopped first"
+            if self.live
+            else "up to the last archived moment, and to the end of the log that its own volume still has"
         )
         return [f"{told}, and what was archived after it: {rest}"]
 
@@ -84,21 +93,26 @@ class Outcome:
     next: str
     ways: list[str]
     reached: dict[str, Any]
+    media: Placed
 
     def lines(self) -> list[str]:
         """For people."""
         kept = ["what it replaced is kept until the next restore; ./opentr.sh restore prod --undo puts it back"]
+        unchecked = self.reached.get("unchecked", ())
         return [
             *([] if self.next else self.ways),
             f"restored   {self.what}",
+            *self.reached.get("skipped", ()),
+            *([f"amcheck didn't look at {', '.join(unchecked)}: it isn't there"] if unchecked else []),
             *kept,
             *([f"NEXT: {self.next}"] if self.next else []),
+            *([f"NEXT: {mediastanding.UNKNOWN}"] if self.media == "unknown" else []),
         ]
 
     def data(self) -> dict[str, Any]:
         """For programs."""
         found = {"restored": self.what, "revision": self.standing.revision, "serves": not self.next}
-        return found | {"next": self.next or None, "reached": self.reached}
+        return found | {"next": self.next or None, "reached": self.reached, "media": self.media}
 
 
 def observe(environment: Environment, wanted: str | None) -> Stake:
@@ -111,7 +125,8 @@ def observe(environment: Environment, wanted: str | None) -> Stake:
     chosen = backup.find(found, wanted, environment.name) if wanted else None
     if chosen and not chosen.restore_point:
         raise BackupUnfit(chosen.id, "it has no manifest, so nothing says where it ended")
-    return Stake(chosen, newest, _live(environment))
+    passed_over = backup.passed_over(found, newest) if wanted == backup.NEWEST else []
+    return Stake(chosen, newest, _live(environment), passed_over)
 
 
 def deed(environment: Environment, stake: Stake, now: datetime) -> str:
@@ -146,22 +161,27 @@ def run(environment: Environment, stake: Stake) -> Outcome:
 
     Raises RestoreFailed with what was there before in its place again, UndoFailed where that could not be.
     """
+    if done := _finished.get((BACKUP, _title(stake))):
+        return done
     course = Course()
     planned = restoring.steps(environment, stake.wanted, _title(stake), course)
-    begun = {"way": BACKUP, "what": _title(stake), **stake.data()}
-    _run(environment, planned, begun)
+    _run(environment, planned, {"way": BACKUP, "what": _title(stake), **stake.data()}, course)
     return _outcome(environment, _title(stake), course)
 
 
 def undo(environment: Environment) -> Outcome:
     """Put back what the last restore replaced; again: forth. Raises NothingReplaced, RestoreFailed, UndoFailed."""
+    if done := _finished.get((UNDO, _REPLACED)):
+        return done
     course = Course()
-    _run(environment, restoring.undo_steps(environment, course), {"way": UNDO, "what": _REPLACED})
+    _run(environment, restoring.undo_steps(environment, course), {"way": UNDO, "what": _REPLACED}, course)
     return _outcome(environment, _REPLACED, course)
 
 
 def finish(environment: Environment, operation: Operation) -> None:
-    """End a restore that was cut short: finish it once the swap was made, else take it back. May be called again.
+    """End a restore that was cut short: finish it once the clusters have changed places, else take it back.
+
+    One that was being taken back already is taken back to the end. May be called again.
 
     Raises RestoreFailed, with what was there before serving again, and what taking back raises.
     """
@@ -169,9 +189,9 @@ def finish(environment: Environment, operation: Operation) -> None:
         restore_file.finish(environment, operation)
         return
     environment.runtime.drop_leftovers()
-    swapped = operation.found(restoring.SWAP) is not None
     what = f"the restore of {operation.begun.data['what']} that was cut short"
-    if not swapped:
+    live = cluster.ids(environment.runtime).live if restoring.exchanged(operation) else ""
+    if not restoring.goes_on(operation, live):
         ui.note(f"{what} is taken back first")
         operation.close(_take_back(environment, operation), why="cut short")
         return
@@ -182,23 +202,27 @@ def finish(environment: Environment, operation: Operation) -> None:
     except OpentrError as error:
         operation.close(_take_back(environment, operation), why=error.what)
         raise RestoreFailed(_reason(error)) from error
-    operation.close("done", why="cut short, and finished by a later command")
-    _open(environment, course, operation.begun.data["running"] or restore_file.meant(environment))
+    services = operation.begun.data["running"] or restore_file.meant(environment)
+    _opened(environment, operation, course, services, why="cut short, and finished by a later command")
+    begun = operation.begun.data
+    _finished[begun["way"], begun["what"]] = _outcome(environment, begun["what"], course)
 
 
-def _run(environment: Environment, planned: list[Step], begun: dict[str, Any]) -> None:
+def _run(environment: Environment, planned: list[Step], begun: dict[str, Any], course: Course) -> None:
     running = restoring.fenced(environment)
-    operation = journal.begin(environment.state, KIND, running=running, **begun)
+    operation = course.operation = journal.begin(environment.state, KIND, running=running, **begun)
     try:
-        run_steps(planned, within=lambda step: operation.step(step, step))
-    except UndoFailed:
-        raise  # it stays open: the next command tries again
-    except (OpentrError, KeyboardInterrupt, SystemExit) as error:
+        run_steps(planned, within=lambda step: operation.step(step, step), undoing=operation.undoing)
+    except BaseException as error:
+        if not operation.has(journal.UNDONE):
+            raise  # it stays open: the next command takes it back
+        if course.exchange:
+            mediastanding.taken_back(environment)
         operation.close("reverted", why=_reason(error))
         if isinstance(error, OpentrError) and not isinstance(error, RestoreFailed | NothingReplaced):
             raise RestoreFailed(_reason(error)) from error
         raise
-    operation.close("done")
+    _opened(environment, operation, course, restore_file.meant(environment))
 
 
 def _take_back(environment: Environment, operation: Operation) -> str:
@@ -207,15 +231,13 @@ def _take_back(environment: Environment, operation: Operation) -> str:
     What doesn't come up may be why it was to be restored: so that is told, and stands in no later command's way.
     """
     begun = operation.begun.data
-    with ui.step("put back what was there before"):
-        if begun["way"] == BACKUP:
-            restoring.take_back(environment, swapping=operation.found(restoring.SWAP, journal.STARTED) is not None)
-        else:
-            restoring.settle_exchange(environment, done=operation.found(restoring.SWAP) is not None)
+    with operation.undoing(), ui.step("put back what was there before"):
+        restoring.take_back(environment, restoring.exchanged(operation), prepared=begun["way"] == BACKUP)
     if ran := begun["running"]:
         try:
             with ui.step(f"start {', '.join(ran)}"):
                 environment.runtime.up(ran)
+            mediastanding.taken_back(environment)
         except OpentrError as error:
             ui.note(f"what was there before doesn't serve: {error.what}; {error.hint}")
             return "failed"
@@ -224,14 +246,31 @@ def _take_back(environment: Environment, operation: Operation) -> str:
 
 def _outcome(environment: Environment, what: str, course: Course) -> Outcome:
     assert course.standing is not None  # noqa: S101 - the last step looks
-    _open(environment, course, restore_file.meant(environment))
     ways = addresses.lines(environment)
-    return Outcome(what, course.standing, course.standing.next_line(environment.name), ways, course.reached)
+    return Outcome(
+        what, course.standing, course.standing.next_line(environment.name), ways, course.reached, course.media
+    )
 
 
-def _open(environment: Environment, course: Course, services: list[str]) -> None:
+def _opened(environment: Environment, operation: Operation, course: Course, services: list[str], **data: str) -> None:
+    """Let the app run, and close the operation: also where the app doesn't come up, but not if this is cut short."""
     assert course.standing is not None  # noqa: S101 - as above
-    restore_file.open_app(environment, course.standing, services)
+    try:
+        restore_file.open_app(environment, course.standing, services)
+    except OpentrError as error:
+        operation.close("done", **data, app=error.what)
+        raise
+    operation.close("done", **data)
+    _tidy(environment)
+
+
+def _tidy(environment: Environment) -> None:
+    """What can't be removed now is removed by the next restore."""
+    try:
+        with ui.step("remove what an earlier restore replaced"):
+            cluster.tidy(environment.runtime)
+    except OpentrError as error:
+        ui.note(f"what an earlier restore replaced isn't removed: {error.what}; the next one removes it")
 
 
 def _live(environment: Environment) -> reset_prod.Live | None:

@@ -1,56 +1,41 @@
 """`restore FILE`: a logical dump is loaded beside the live database, proven there, and swapped in.
 
-What was live stays beside it, as after a reset, and `reset --undo` brings it back. The media files stay: the rows of
-the dump name them.
+What was live stays beside it, as after a reset, and `reset --undo` brings it back. The media files stay,
+also those of the generation before, whose database goes: the rows of the dump name the ones or the others.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
-import threading
-from contextlib import contextmanager
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from opentr import credentials, journal, settings, ui
-from opentr.actions import addresses, database, dumpfile, dumptext, releases, reset, reset_prod, standing, start
+from opentr.actions import addresses, database, dumpload, dumptext, releases, reset, reset_prod, standing, start
 from opentr.actions import environment as environments
 from opentr.actions.services import known
-from opentr.actions.sizes import size
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
-from opentr.errors import NoRoom, OpentrError, ProcessFailed
-from opentr.errors.restore import DumpForeign, DumpRefused, DumpTooNew, DumpUnproven, DumpUnusable
+from opentr.errors import OpentrError
+from opentr.errors.restore import DumpForeign, DumpTooNew, DumpUnproven
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, psql, tables
 from opentr.server.generations import NEXT, PREVIOUS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from contextlib import AbstractContextManager
-
     from opentr.actions.dumpfile import DumpFile
     from opentr.actions.environment import Environment
     from opentr.actions.standing import Standing
     from opentr.journal import Operation
 
 KIND, WAY = "restore", "file"
-_MARGIN_BYTES = 100_000_000
-_ERROR = re.compile(r"^psql:<stdin>:(\d+): (?:ERROR|FATAL|error):\s+(.*)", re.MULTILINE)
-_RESTORE_ERROR = re.compile(r"(?:^|: )(?:ERROR|error):\s+(.*)", re.MULTILINE)
 _NEEDED = ("public.media_file", "public.user")
 _OWNER = dumptext.OWNER
-_SWAPPER = generations.SWAPPER
 _SWAP = "swap it in"
+_DATA = ("postgres", "redis")
 _REPLACING = "which database is replaced"
 """Written down before the swap: by its number one sees afterwards whether it was made."""
-# What the dump makes is made as app_owner, after its default privileges are there. What roles.sql makes beside these
-# would be in the way of the dump's own, and is made again afterwards.
-_WITHOUT_ROLES_OWN = "DROP SCHEMA IF EXISTS pgbouncer, amcheck CASCADE;"
 _KNOWN = frozenset({_OWNER, "app_backup", "postgres", "PUBLIC", *credentials.ROLES})
 
 
@@ -110,7 +95,7 @@ def deed(environment: Environment, dump: DumpFile) -> str:
     """What it does, for the question."""
     return (
         f"stop {environment.settings.project}, and put the database in {dump.path.name} in the place of its own"
-        f" (which stays beside it; what an earlier reset or restore put aside goes for good)"
+        f" (which stays beside it; what an earlier reset or restore put aside goes for good, its media files don't)"
     )
 
 
@@ -118,13 +103,19 @@ def steps(environment: Environment, dump: DumpFile, course: Course | None = None
     """Load, prove, fence what writes, swap. Raises VolumeVanished, PreviousUnsaved, NoRoom."""
     course = course or Course()
     runtime, state = environment.runtime, environment.state
+    load = partial(dumpload.load, environment, dump)
     back = partial(generations.finish_interrupted, state, runtime)
     fence = reset_prod.fence(environment) if environment.name == "prod" else []
     if environment.name == "prod":
         reset_prod.refuse_unsaved(environment)
     return [
         *_start(environment),
-        Step(f"restore {dump.path.name} beside the live database", _how(dump), partial(_load, environment, dump), back),
+        Step(
+            f"restore {dump.path.name} beside the live database",
+            _how(dump),
+            load,
+            back,
+        ),
         Step("compare what is there now with the dump", _COMPARE, partial(_prove, environment, dump, course)),
         *fence,
         Step(_SWAP, _EXCHANGE, partial(_swap, environment, course)),
@@ -140,25 +131,38 @@ def run(environment: Environment, dump: DumpFile) -> Outcome:
     operation = journal.begin(environment.state, KIND, way=WAY, file=str(dump.path), running=running)
     course.operation = operation
     try:
-        run_steps(planned, within=lambda what: operation.step(what, what))
+        run_steps(planned, within=lambda what: operation.step(what, what), undoing=operation.undoing)
     except BaseException as error:
-        operation.close("reverted", why=str(error))
+        if operation.has(journal.UNDONE):
+            _close_undone(environment, operation, error)
         raise
     assert course.standing is not None  # noqa: S101 - the proof comes before the swap
+    try:
+        open_app(environment, course.standing, services)
+    except OpentrError as error:  # the data is swapped in; if this is cut short, the next command opens the app
+        operation.close("done", revision=course.standing.revision, app=error.what)
+        raise
     operation.close("done", revision=course.standing.revision)
-    open_app(environment, course.standing, services)
     return _outcome(environment, dump, course.rows, course.standing)
 
 
 def finish(environment: Environment, operation: Operation) -> None:
-    """After one that was cut short: its swap is finished or taken back already; what ran then runs again.
+    """After one that was cut short: its swap is finished or taken back; what ran then runs again.
 
     Raises ProcessFailed.
     """
     runtime = environment.runtime
     there = {each.service for each in runtime.services() if each.state == "running"}
-    replacing = operation.found(_REPLACING, journal.STARTED)
-    swapped = bool(replacing and "postgres" in there and _live_oid(environment) != replacing.data["oid"])
+    try:
+        if operation.found(_REPLACING, journal.STARTED) and not there.issuperset(_DATA):
+            runtime.up(_DATA)  # else nobody can say which database is live
+            generations.finish_interrupted(environment.state, runtime)
+            there |= set(_DATA)
+        swapped = _swapped(environment, operation)
+    except OpentrError as error:  # as below; a swap that isn't done yet is finished when they run again
+        ui.note(f"nobody can say whether the restore that was cut short was made: {error.what}; {error.hint}")
+        operation.close("failed", why=f"it was cut short, and then: {error.what}")
+        return
     if "postgres" in there and environment.state.read(generations.RECORD) is None:
         psql.execute(runtime, f"DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);", psql.MAINTENANCE)
     ran = [name for name in operation.begun.data["running"] if name not in there]
@@ -171,6 +175,26 @@ def finish(environment: Environment, operation: Operation) -> None:
     ended = "finished" if swapped else "reverted"
     ui.note(f"the restore of {operation.begun.data['file']} that was cut short is {ended}")
     operation.close("done" if swapped else "reverted", why="it was cut short")
+
+
+def _swapped(environment: Environment, operation: Operation) -> bool:
+    """Whether the databases have changed places. Raises ServiceNotRunning, ProcessFailed."""
+    replacing = operation.found(_REPLACING, journal.STARTED)
+    return bool(replacing and _live_oid(environment) != replacing.data["oid"])
+
+
+def _close_undone(environment: Environment, operation: Operation, cause: BaseException) -> None:
+    """All was undone, but a swap that had come to the databases was finished. Left open where that can't be told."""
+    try:
+        swapped = _swapped(environment, operation)
+    except OpentrError:
+        return
+    if swapped:
+        back = f"./opentr.sh reset {environment.name} --undo"
+        ui.note(
+            f"the database of {operation.begun.data['file']} had been swapped in already; {back} takes it out again"
+        )
+    operation.close("done" if swapped else "reverted", why=str(cause) or "interrupted")
 
 
 def meant(environment: Environment) -> list[str]:
@@ -206,115 +230,6 @@ def _start(environment: Environment) -> list[Step]:
         environment.runtime.up(INFRA)
 
     return [Step(f"start {', '.join(INFRA)}", f"docker compose up --detach {' '.join(INFRA)}", begin)]
-
-
-def _load(environment: Environment, dump: DumpFile) -> None:
-    """Raises NoRoom, DumpRefused, DumpUnusable; then there is nothing of it any more."""
-    runtime = environment.runtime
-    _require_room(environment, dump)
-    generations.begin(environment.state, NEXT, keeps_media=True)
-    with generations.guarded(environment.state, runtime):
-        _fill(environment, dump)
-
-
-def _fill(environment: Environment, dump: DumpFile) -> None:
-    runtime = environment.runtime
-    roles = database.roles(environment)
-    bare = database.bare_sql(environment, NEXT)
-    psql.execute(runtime, f"{bare}\n{_WITHOUT_ROLES_OWN}", psql.MAINTENANCE, application=_SWAPPER)
-    try:
-        as_it_was = _stream(environment, dump)
-    except ProcessFailed as failure:
-        psql.refuse_full(failure)
-        raise _refused(dump, failure) from failure
-    except dumptext.Unusable as fault:
-        raise DumpUnusable(dump.path, fault.reason, fault.hint) from fault
-    drop = "" if as_it_was else _WITHOUT_ROLES_OWN
-    psql.execute(runtime, f"{drop}\n{roles}\nANALYZE;", NEXT, application=_SWAPPER)
-
-
-def _stream(environment: Environment, dump: DumpFile) -> bool:
-    """Load it; whether with the owners and grants that it has."""
-    as_it_was = dump.form == "custom" and _is_ours(environment, dump)
-    argv = _psql() if dump.form == "plain" else _pg_restore(as_it_was=as_it_was)
-    with _source(dump) as source:
-        environment.runtime.stream("postgres", argv, source=source)
-    return as_it_was
-
-
-def _is_ours(environment: Environment, dump: DumpFile) -> bool:
-    """Whether it is of a database that roles.sql was run in: then its owners are roles of ours."""
-    with tempfile.TemporaryFile() as contents:
-        with _source(dump) as source:
-            environment.runtime.stream("postgres", ["pg_restore", "--list"], source=source, target=contents)
-        contents.seek(0)
-        return any(b" SCHEMA - pgbouncer " in line for line in contents)
-
-
-def _psql() -> list[str]:
-    r"""One transaction, as app_owner; no line of the dump is an order to psql itself, which \restrict sees to."""
-    first = [f"SET ROLE {_OWNER}", f"\\restrict {os.urandom(16).hex()}"]
-    options = [word for command in first for word in ("-c", command)]
-    return psql.argv(NEXT, "--single-transaction", "-o", "/dev/null", *options, "-f", "-", application=_SWAPPER)
-
-
-def _pg_restore(*, as_it_was: bool) -> list[str]:
-    words = f"dbname={NEXT} user=postgres application_name={_SWAPPER}"
-    whose = [] if as_it_was else ["--no-owner", "--no-privileges", f"--role={_OWNER}"]
-    return ["pg_restore", "--exit-on-error", "--single-transaction", *whose, f"--dbname={words}"]
-
-
-def _source(dump: DumpFile) -> AbstractContextManager[IO[bytes]]:
-    """The dump as its program reads it; as it is where nothing has to be done to it."""
-    as_it_is = dump.form == "custom" and not dump.compressed
-    return dump.path.open("rb") if as_it_is else _piped(dumpfile.pieces(dump))
-
-
-@contextmanager
-def _piped(pieces: Iterable[bytes]) -> Iterator[IO[bytes]]:
-    """A file that gives these pieces, written by a thread. Raises what making them raises, after the block."""
-    reading, writing = os.pipe()
-    faults: list[Exception] = []
-
-    def write() -> None:
-        try:
-            with os.fdopen(writing, "wb") as out:
-                for piece in pieces:
-                    out.write(piece)
-        except BrokenPipeError:
-            pass  # who reads it has ended, and says why
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits
-            faults.append(error)
-
-    thread = threading.Thread(target=copy_context().run, args=(write,))
-    thread.start()
-    try:
-        with os.fdopen(reading, "rb") as source:
-            yield source
-    except OpentrError as error:
-        thread.join()
-        if faults:  # it is why the block has failed
-            raise faults[0] from error
-        raise
-    finally:
-        thread.join()
-    if faults:
-        raise faults[0]
-
-
-def _refused(dump: DumpFile, failure: ProcessFailed) -> DumpRefused:
-    if found := _ERROR.search(failure.stderr):
-        return DumpRefused(dump.path, int(found[1]), found[2])
-    found = _RESTORE_ERROR.search(failure.stderr)
-    return DumpRefused(dump.path, None, found[1] if found else failure.stderr.strip() or failure.what)
-
-
-def _require_room(environment: Environment, dump: DumpFile) -> None:
-    needed = dump.needs_bytes + _MARGIN_BYTES
-    said = environment.runtime.run_in("postgres", ["df", "--output=avail", "--block-size=1", psql.VOLUME])
-    free = int(said.split()[-1])
-    if free < needed:
-        raise NoRoom(f"restoring {dump.path.name}", f"the volume of Postgres ({psql.VOLUME})", size(needed), size(free))
 
 
 def _prove(environment: Environment, dump: DumpFile, course: Course) -> None:
@@ -387,5 +302,5 @@ python -m app.db.current  -- at which revision it is"""
 _EXCHANGE = f"""\
 PAUSE {psql.DATABASE}
 ALTER DATABASE ... RENAME: {psql.DATABASE} becomes {PREVIOUS}, {NEXT} becomes {psql.DATABASE}
-redis: SWAPDB 0 1; media: current becomes previous, and has the same files as before (hard links)
+redis: SWAPDB 0 1; media: current becomes previous; the new current has the files of both (hard links), none goes
 RESUME {psql.DATABASE}"""

@@ -1,59 +1,81 @@
 """The steps of a restore of production's cluster: fence, restore beside, swap, start, look; and the way back from each.
 
-Nothing else than the journal and the volume says how far one has come: so a command that finds one cut short does the
-rest, or takes back what was done.
+Nothing else than the journal and the volume says how far one has come. Each cluster has an id, and which one is to take
+which one's place is written down before they change places. So a command that finds one cut short sees by the id of the
+live cluster whether they have, and does the rest; or takes back what was done, if that had begun already, or if they
+haven't.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentr import credentials
-from opentr.actions import cluster, database, standing
+from opentr import credentials, journal
+from opentr.actions import cluster, database, mediastanding, standing
 from opentr.actions.steps import Step
 from opentr.errors.restore import NothingReplaced
 from opentr.runtimes.base import INFRA
 from opentr.server import psql
 
 if TYPE_CHECKING:
+    from opentr.actions.cluster import Clusters
     from opentr.actions.environment import Environment
     from opentr.actions.standing import Standing
+    from opentr.journal import Operation
+    from opentr.server.media import Placed
 
 SWAP, LOOK = "swap it in", "look at what serves now"
-"""The steps by which one that was cut short is judged."""
+EXCHANGE = "which cluster takes which one's place"
+"""Written down before the swap."""
 _FENCED = ("proxy", "api", "worker", "backup", "pgbouncer", "postgres")
 _AT_WORK = frozenset({"running", "restarting", "paused"})
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Two clusters that change places, by their ids."""
+
+    live: str
+    """the one that is live before; empty if there is none"""
+    incoming: str
 
 
 @dataclass
 class Course:
     """What the steps find out."""
 
-    swapping: bool = False
-    """whether the swap was begun"""
+    operation: Operation | None = None
+    live: str = ""
+    """the id of the cluster that is live before"""
+    incoming: str = ""
+    """the id of the one that was prepared"""
+    exchange: Exchange | None = None
+    """once the swap was begun"""
     reached: dict[str, Any] = field(default_factory=dict)
     """what the restored cluster was recovered to"""
     standing: Standing | None = None
+    media: Placed = "same"
+    """whether the media files in use are those of the restored database"""
 
 
 def steps(environment: Environment, wanted: str, title: str, course: Course) -> list[Step]:
     """Restore a backup by its label, or all that was archived (`latest`)."""
     runtime = environment.runtime
 
+    def look() -> None:
+        course.live = cluster.look(runtime).live
+
     def prepare() -> None:
         course.reached = cluster.prepare(runtime, wanted)
+        course.incoming = course.reached.pop("id")
 
     def swap() -> None:
-        course.swapping = True
-        cluster.swap(runtime)
-
-    def look() -> None:
-        cluster.look(runtime)
+        _exchange(environment, course, Exchange(course.live, course.incoming))
 
     def back() -> None:
-        take_back(environment, swapping=course.swapping)
+        take_back(environment, course.exchange, prepared=True)
 
     prove = f"restore {title} beside the live cluster, and prove it"
     return [
@@ -68,14 +90,20 @@ def steps(environment: Environment, wanted: str, title: str, course: Course) -> 
 def undo_steps(environment: Environment, course: Course) -> list[Step]:
     """Put back what the last restore replaced, and put aside what is live; again: forth."""
 
-    def again() -> None:
-        environment.runtime.stop(_FENCED)
-        exchange(environment)
+    def look() -> None:
+        _require_other(environment)
+
+    def swap() -> None:
+        there = _require_other(environment)
+        _exchange(environment, course, Exchange(there.live, there.replaced))
+
+    def back() -> None:
+        take_back(environment, course.exchange, prepared=False)
 
     return [
         _fence(environment),
-        Step("see what can be put back", "restore_cluster look", partial(_require_other, environment)),
-        Step(SWAP, _BACK, partial(exchange, environment), again),
+        Step("see what can be put back", "restore_cluster look", look),
+        Step(SWAP, _BACK, swap, back, halfway=True),
         *later(environment, course),
     ]
 
@@ -97,40 +125,39 @@ def later(environment: Environment, course: Course) -> list[Step]:
         Step("give the database's roles their rights and passwords", _ROLES, partial(_give_rights, environment)),
         Step(f"start {', '.join(INFRA)}", up, partial(runtime.up, INFRA)),
         Step(LOOK, "python -m app.db.current", look),
+        mediastanding.step(environment, course),
     ]
 
 
-def take_back(environment: Environment, *, swapping: bool) -> None:
-    """Put the volume as it was before the restore, however far it came. Raises RestoreFailed."""
+def take_back(environment: Environment, exchange: Exchange | None, *, prepared: bool) -> None:
+    """Put the volume as it was before, however far it came; with `prepared` what was restored for it goes.
+
+    What has served before stays. Raises RestoreFailed.
+    """
     runtime = environment.runtime
     runtime.stop(_FENCED)
     there = cluster.look(runtime)
-    if swapping and there.replaced and not (there.live and there.restored):
-        there = cluster.back(runtime)
-    if there.restored and there.live:
-        cluster.drop_restored(runtime)  # else it stays: in its place a start would make an empty cluster
+    if exchange and exchange.live and there.live != exchange.live:
+        cluster.put(runtime, exchange.live)
+    if prepared:
+        cluster.drop(runtime, exchange.incoming if exchange else "")
 
 
-def exchange(environment: Environment) -> None:
-    """Have the live cluster and the one that was put aside change places; again: back. Raises NothingReplaced."""
-    runtime = environment.runtime
-    there = cluster.look(runtime)
-    if there.replaced:
-        cluster.back(runtime)
-    elif there.live and there.restored:
-        cluster.swap(runtime)
-    else:
-        raise NothingReplaced
+def exchanged(operation: Operation) -> Exchange | None:
+    """The clusters that were to change places; None if it hasn't come to that."""
+    found = operation.found(EXCHANGE, journal.STARTED)
+    return Exchange(found.data["live"], found.data["incoming"]) if found else None
 
 
-def settle_exchange(environment: Environment, *, done: bool) -> None:
-    """After an --undo that was cut short: undo it if it was done, or see to it that there is a live cluster."""
-    environment.runtime.stop(_FENCED)
-    there = cluster.look(environment.runtime)
-    if done:
-        exchange(environment)
-    elif not there.live:
-        cluster.back(environment.runtime)
+def goes_on(operation: Operation, live: str) -> bool:
+    """Whether one that was cut short is to be finished; else it is taken back. `live`: the id of the live cluster.
+
+    Where nothing was live before there is nothing to go back to.
+    """
+    exchange = exchanged(operation)
+    if exchange is None or live != exchange.incoming:
+        return False
+    return not exchange.live or not operation.has(journal.UNDOING)
 
 
 def fenced(environment: Environment) -> list[str]:
@@ -152,13 +179,22 @@ def _fence(environment: Environment) -> Step:
             runtime.up(first)
 
     what = f"stop {', '.join(first)}" if first else "nothing to stop"
-    return Step(what, f"docker compose stop {' '.join(first)}", stop, start_again)
+    return Step(what, f"docker compose stop {' '.join(first)}", stop, start_again, halfway=True)
 
 
-def _require_other(environment: Environment) -> None:
+def _require_other(environment: Environment) -> Clusters:
+    """What is in the volume. Raises NothingReplaced where nothing can be put back."""
     there = cluster.look(environment.runtime)
-    if not there.live or there.replaced == there.restored:
+    if not there.live or not there.replaced:
         raise NothingReplaced
+    return there
+
+
+def _exchange(environment: Environment, course: Course, exchange: Exchange) -> None:
+    if course.operation:
+        course.operation.write(journal.STARTED, EXCHANGE, asdict(exchange))
+    course.exchange = exchange
+    cluster.put(environment.runtime, exchange.incoming)
 
 
 def _give_rights(environment: Environment) -> None:
@@ -170,8 +206,8 @@ def _give_rights(environment: Environment) -> None:
 
 
 _PREPARE = """\
-restore_cluster prepare {wanted}: pgbackrest restore into data.restored, beside the data
+restore_cluster prepare {wanted}: pgbackrest restore into data.preparing, beside the data
 compare with the manifest where it is of one backup; pg_amcheck, pg_checksums"""
-_SWAP = "restore_cluster swap: data becomes data.replaced, data.restored becomes data"
-_BACK = "restore_cluster back: data becomes data.restored, data.replaced becomes data"
+_SWAP = "restore_cluster put ID: data becomes data.replaced, data.restored becomes data"
+_BACK = "restore_cluster put ID: data and data.replaced change places"
 _ROLES = "psql -f roles.sql\nALTER ROLE ... PASSWORD ..."

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from opentr import ui
 from opentr.actions.sizes import size
 from opentr.errors import DumpFailed, NoRoom, ProcessFailed
-from opentr.server import psql, tables
+from opentr.server import generations, psql, tables
 from opentr.server.generations import LIVE
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Dump:
     rows: dict[str, int]
     """table -> rows, in the snapshot that was dumped"""
     made_at: str
+    generation: str = ""
+    """the token of the generation that was dumped, which names its media files"""
 
     @property
     def id(self) -> str:
@@ -98,6 +100,7 @@ def _proven(environment: Environment, folder: Path, unfinished: Path, file: IO[b
     with _snapshot(runtime) as snapshot:
         rows = tables.rows(runtime, LIVE, snapshot)
         revision = tables.revision(runtime, LIVE)
+        comment = generations.databases(runtime)[LIVE].comment
         with ui.step("dump the database"), _growth_shown(file):
             runtime.stream("postgres", _pg_dump(snapshot), target=file)
     os.fsync(file.fileno())
@@ -105,7 +108,8 @@ def _proven(environment: Environment, folder: Path, unfinished: Path, file: IO[b
         _prove(runtime, file, rows)
     now = datetime.now(UTC)
     final = folder / f"{now:%Y%m%dT%H%M%SZ}-{revision or 'unstamped'}{SUFFIX}"
-    dump = Dump(str(final), file.seek(0, os.SEEK_END), revision, rows, now.isoformat(timespec="seconds"))
+    made_at, bytes_ = now.isoformat(timespec="seconds"), file.seek(0, os.SEEK_END)
+    dump = Dump(str(final), bytes_, revision, rows, made_at, generations.token_of(comment))
     _keep(unfinished, final, dump)
     return dump
 

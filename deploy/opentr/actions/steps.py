@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,23 +25,34 @@ class Step:
     do: Callable[[], None]
     undo: Callable[[], None] | None = None
     """called, newest first, if a later step fails; None: nothing to take back"""
+    halfway: bool = False
+    """also undone if it fails itself, or is cut short: it may have been done in part"""
 
 
-def run(steps: Sequence[Step], within: Callable[[str], AbstractContextManager[object]] = ui.step) -> None:
+def run(
+    steps: Sequence[Step],
+    within: Callable[[str], AbstractContextManager[object]] = ui.step,
+    undoing: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> None:
     """Run the steps in their order. If one fails, or Ctrl-C comes, those before it are undone and the error goes on.
 
-    Each is run inside of what `within` makes of its words; by default it is told, an operation also writes it down.
+    Each is run inside of what `within` makes of its words; by default it is told, an operation also writes it down. The
+    undoing is inside of what `undoing` makes; if that block doesn't come to its end, not all is undone.
 
     Raises UndoFailed if one of them can't be undone; the others are, all the same.
     """
     done: list[Step] = []
     try:
         for step in steps:
+            if step.halfway:
+                done.append(step)
             with within(step.what):
                 step.do()
-            done.append(step)
+            if not step.halfway:
+                done.append(step)
     except BaseException as error:
-        _undo(done, error)
+        with undoing():
+            _undo(done, error)
         raise
 
 

@@ -414,20 +414,16 @@ class StateUnknown(OpentrError):
         self.folder = folder
 
 
-def _way_back(state: Path, restore: str) -> str:
-    again = f"or begin with an empty one: remove {state / 'database.json'}, then type ./opentr.sh start prod"
-    return f"bring it back: ./opentr.sh restore prod {restore}; {again}"
-
-
 class VolumeVanished(OpentrError):
     """A database was made here once, and its volume is gone. Nothing makes an empty one in its place unasked."""
 
     exit_code = ExitCode.BLOCKED
 
-    def __init__(self, project: str, environment: str, made_at: str, state: Path) -> None:
+    def __init__(self, project: str, environment: str, made_at: str) -> None:
         way = {
             "dev": "type ./opentr.sh reset dev --hard to begin with an empty one",
-            "prod": _way_back(state, "--latest"),
+            "prod": "bring it back: ./opentr.sh restore prod --latest;"
+            " or begin anew, with its backups gone too: ./opentr.sh purge prod",
         }
         super().__init__(f"the data of {project}, made at {made_at}, is gone: its volume isn't there", way[environment])
         self.project = project
@@ -441,7 +437,8 @@ class DatabaseVanished(OpentrError):
     def __init__(self, project: str, made_at: str, state: Path) -> None:
         super().__init__(
             f"the database of {project}, made at {made_at}, is gone or empty; nothing makes a new one in its place",
-            _way_back(state, "--backup newest"),
+            "choose a backup from before that (./opentr.sh backup list prod): ./opentr.sh restore prod --backup ID;"
+            f" or begin with an empty one: remove {state / 'database.json'}, then type ./opentr.sh start prod",
         )
         self.project = project
 

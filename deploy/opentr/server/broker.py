@@ -25,6 +25,14 @@ redis.call('SWAPDB', {LIVE}, {OTHER})
 return 'swapped'
 """
 
+_PLACE = f"""
+if redis.call('GET', '{KEY}') == ARGV[1] then return 'same' end
+redis.call('SELECT', {OTHER})
+if redis.call('GET', '{KEY}') ~= ARGV[1] then return 'unknown' end
+redis.call('SWAPDB', {LIVE}, {OTHER})
+return 'swapped'
+"""
+
 
 def swap(state: State, runtime: Runtime, token: str, *, fresh: bool) -> None:
     """Make the other database the live one, named `token` and emptied first if it is to be `fresh`, unless it is so.
@@ -33,6 +41,14 @@ def swap(state: State, runtime: Runtime, token: str, *, fresh: bool) -> None:
     for tasks that the database doesn't have, and dropped (design §10). Raises BrokerRefused, ProcessFailed.
     """
     _run(state, runtime, f'EVAL "{" ".join(_SWAP.split())}" 0 {token} {"fresh" if fresh else "kept"}')
+
+
+def place(state: State, runtime: Runtime, token: str) -> None:
+    """Make that database live which this token names, if there is one; else messages stay as they are.
+
+    Raises BrokerRefused, ProcessFailed.
+    """
+    _run(state, runtime, f'EVAL "{" ".join(_PLACE.split())}" 0 "{token}"')
 
 
 def _run(state: State, runtime: Runtime, command: str) -> None:

@@ -75,15 +75,23 @@ def guarded(state: State, runtime: Runtime) -> Iterator[None]:
         raise
 
 
-def begin(state: State, incoming: str, *, keeps_media: bool = False) -> str:
+def begin(state: State, runtime: Runtime, incoming: str, *, keeps_media: bool = False, of: str = "") -> str:
     """Write down that `incoming` is to become live, and return the token that names it.
 
-    With `keeps_media` what is next has the media files of what is live: its rows name them.
+    With `keeps_media` what is next has the media files of what is live and of what was before: its rows name them; `of`
+    is the token of the generation that the rows come from, where it is known. Raises ServiceNotRunning, ProcessFailed.
     """
     token = secrets.token_hex(_TOKEN_BYTES)
     origin = "before" if incoming == PREVIOUS else "kept" if keeps_media else "fresh"
-    state.write(RECORD, {"token": token, "incoming": incoming, "media": origin})
+    there = {name: token_of(each.comment) for name, each in databases(runtime).items()}
+    record = {"token": token, "incoming": incoming, "media": origin, "of": of}
+    state.write(RECORD, record | {"live": there.get(LIVE, ""), "before": there.get(PREVIOUS, "")})
     return token
+
+
+def token_of(comment: str) -> str:
+    """The token in a database's comment; empty if there is none."""
+    return comment.removeprefix(_comment("")) if comment.startswith(_comment("")) else ""
 
 
 def name_incoming(state: State, runtime: Runtime) -> None:
@@ -94,8 +102,12 @@ def name_incoming(state: State, runtime: Runtime) -> None:
 
 def prepare_media(state: State, runtime: Runtime) -> None:
     """Make the media folder of what was begun, before anybody has to wait. Raises ProcessFailed."""
-    begun = _record(state)
-    media.prepare(runtime, begun.token, begun.media)
+    lost = media.prepare(runtime, _record(state).media)
+    if lost:
+        ui.note(
+            f"media files of another generation, of the same names as some of this one's: {lost}; they are not in use"
+            f" and not lost, but in another folder of {media.FOLDER}: previous, or aside"
+        )
 
 
 def naming(token: str, incoming: str) -> str:
@@ -126,6 +138,8 @@ def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
     Raises PoolNotPaused, ProcessFailed, BrokerRefused.
     """
     begun = _record(state)
+    if begun.media.origin == "before":
+        prepare_media(state, runtime)
     with pool.paused(runtime, deadline_seconds):
         psql.execute(runtime, _exchange(begun.incoming), psql.MAINTENANCE, application=SWAPPER)
         _swap_rest(state, runtime, begun)
@@ -168,7 +182,7 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
             discard(runtime)
     else:
         with ui.step("take back what was cut short"):
-            psql.execute(runtime, _take_back(begun.incoming, there), psql.MAINTENANCE)
+            psql.execute(runtime, _take_back(begun, there), psql.MAINTENANCE)
     if "pgbouncer" in running:
         pool.resume(runtime)
     state.remove(RECORD)
@@ -188,14 +202,17 @@ class _Begun:
 
     token: str
     incoming: str
-    media: media.Origin
+    media: media.Incoming
 
 
 def _record(state: State) -> _Begun:
     record = state.read(RECORD)
     assert record is not None  # noqa: S101 - `begin` comes before
     before = "fresh" if record["incoming"] == NEXT else "before"  # what earlier versions of the tool have written
-    return _Begun(record["token"], record["incoming"], record.get("media", before))
+    known = {name: record.get(key, "") for name, key in (("live", "live"), ("before", "before"), ("wanted", "of"))}
+    return _Begun(
+        record["token"], record["incoming"], media.Incoming(record["token"], record.get("media", before), **known)
+    )
 
 
 def _comment(token: str) -> str:
@@ -205,7 +222,7 @@ def _comment(token: str) -> str:
 def _swap_rest(state: State, runtime: Runtime, begun: _Begun) -> None:
     together(
         lambda: broker.swap(state, runtime, begun.token, fresh=begun.incoming == NEXT),
-        lambda: media.swap(runtime, begun.token, begun.media),
+        lambda: media.swap(runtime, begun.media),
     )
 
 
@@ -254,7 +271,10 @@ def _closed(database: str) -> str:
     return f"ALTER DATABASE {database} ALLOW_CONNECTIONS false;\n{_ending(database)}"
 
 
-def _take_back(incoming: str, there: dict[str, Database]) -> str:
+def _take_back(begun: _Begun, there: dict[str, Database]) -> str:
     allow = "".join(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true;" for name in (LIVE, PREVIOUS) if name in there)
-    drop = f"DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);" if incoming == NEXT else ""
-    return allow + drop
+    if begun.incoming == NEXT:
+        return f"{allow}DROP DATABASE IF EXISTS {NEXT} WITH (FORCE);"
+    if begun.media.before and PREVIOUS in there:  # it has been given the name of what it was to become
+        return f"{allow}COMMENT ON DATABASE {PREVIOUS} IS {psql.literal(_comment(begun.media.before))};"
+    return allow

@@ -138,3 +138,35 @@ def test_prod_stays_closed_on_a_database_that_has_to_be_adopted(prod: Stack, dum
     prod.done("migrate", "prod")
     assert prod("health", "prod").returncode == 0
     assert sql(prod, "SELECT count(*) FROM transcript_segment") == SEGMENTS
+
+
+def recorded(stack: Stack, text: str) -> None:
+    """A recording is stored, as the app does it."""
+    inside(stack, "api", "mkdir", "-p", MEDIA)
+    inside(stack, "api", "sh", "-c", f'echo "$1" >{MEDIA}/talk.new; mv {MEDIA}/talk.new {MEDIA}/talk.mp3', "sh", text)
+
+
+def test_a_dump_that_a_reset_made_has_its_recordings_again(prod: Stack):
+    sql(prod, f"DROP DATABASE IF EXISTS {PREVIOUS} WITH (FORCE)", "postgres")
+    recorded(prod, "before the reset")
+    made = json.loads(prod.done("reset", "prod", "--confirm", "prod", "--json"))
+    recorded(prod, "after the reset")  # it has the first one's name: the keys are made of ids
+    said = prod("restore", "prod", made["dump"]["file"], "--confirm", "prod", "--json")
+    assert said.returncode == 0, said.stderr
+    assert "of the same names as some of this one's: 1;" in said.stderr
+    assert inside(prod, "api", "cat", f"{MEDIA}/talk.mp3") == "before the reset"
+    previous = MEDIA.replace("current", "previous")
+    assert inside(prod, "api", "cat", f"{previous}/talk.mp3") == "after the reset"
+
+
+def test_a_cluster_from_before_a_reset_has_its_recordings_again_and_so_has_what_is_put_back(prod: Stack):
+    sql(prod, f"DROP DATABASE IF EXISTS {PREVIOUS} WITH (FORCE)", "postgres")
+    recorded(prod, "before the backup")
+    prod.done("backup", "prod")
+    prod.done("reset", "prod", "--confirm", "prod")
+    recorded(prod, "after the reset")
+    told = json.loads(prod.done("restore", "prod", "--backup", "newest", "--confirm", "prod", "--json"))
+    assert told["media"] == "changed"
+    assert inside(prod, "api", "cat", f"{MEDIA}/talk.mp3") == "before the backup"
+    prod.done("restore", "prod", "--undo", "--confirm", "prod")
+    assert inside(prod, "api", "cat", f"{MEDIA}/talk.mp3") == "after the reset"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from opentr.containers import Engine
 
+REPOSITORY = "/var/lib/pgbackrest"
+RETENTION_FULL = 2
 WRITERS = 6
 SIGKILLED = 137
 LOAD = r"""
@@ -64,15 +67,42 @@ class Programs:
     def prove(self, label: str) -> dict[str, Any]:
         return last_line(self.once("proof", "prove_backup", label))
 
+    def prove_for_good(self, label: str) -> None:
+        """Prove a backup and keep the receipt, as the tool does."""
+        receipt = json.dumps(self.prove(label))
+        assert last_line(self.inside("backup", "keep_receipt", label, stdin=receipt))["ok"] is True
+
+    def listed(self) -> list[dict[str, Any]]:
+        """All backups, as pgBackRest tells of them."""
+        [stanza] = json.loads(self.inside("backup", "pgbackrest", "--stanza=main", "info", "--output=json").stdout)
+        found: list[dict[str, Any]] = stanza["backup"]
+        return found
+
+    def log(self) -> set[str]:
+        """The segments of the log that are archived."""
+        said = self.inside("backup", "find", f"{REPOSITORY}/archive", "-name", "0*-*", "-printf", "%f\n")
+        return {line[:24] for line in said.stdout.splitlines()}
+
     def psql(self, sql: str) -> str:
         said = self.inside("postgres", "psql", "-XAtq", "-U", "postgres", "-d", "opentranscribe", "-c", sql)
         assert said.returncode == 0, said.stderr
         return said.stdout.strip()
 
     def manifest(self, label: str) -> dict[str, Any]:
-        said = self.inside("backup", "cat", f"/var/lib/pgbackrest/manifests/{label}.json")
+        said = self.inside("backup", "cat", f"{REPOSITORY}/manifests/{label}.json")
         found: dict[str, Any] = json.loads(said.stdout)
         return found
+
+    @contextmanager
+    def started(self, script: str, word: str) -> Iterator[subprocess.Popen[str]]:
+        """A shell script in `backup`, when it has said the word; its input ends with the block."""
+        command = ["docker", "exec", "-i", self.stack.containers()["backup"].id, "sh", "-c", script]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            assert any(word in line for line in running.stdout), "it ended before"
+            yield running
+            assert running.stdin is not None
+            running.stdin.close()
 
     @contextmanager
     def writers(self) -> Iterator[list[str]]:
@@ -105,7 +135,11 @@ def last_line(said: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def programs(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     never = {f"OPENTR_BACKUP_{kind}_EVERY": "none" for kind in ("FULL", "DIFF", "INCR")}
-    stack = Stack(engine, tmp_path_factory.mktemp("state"), settings={**never, "OPENTR_BACKUP_RETENTION_FULL": "2"})
+    stack = Stack(
+        engine,
+        tmp_path_factory.mktemp("state"),
+        settings={**never, "OPENTR_BACKUP_RETENTION_FULL": str(RETENTION_FULL)},
+    )
     try:
         stack.done("start", "prod")
         yield Programs(stack)
@@ -144,12 +178,55 @@ def test_a_restore_that_differs_is_told_by_table(programs: Programs) -> None:
 
 
 def test_a_backup_that_was_killed_does_not_stop_the_next_one(programs: Programs) -> None:
-    killed = programs.inside("backup", "timeout", "--signal=KILL", "0.7", "take_backup", "full", "killed")
-    assert killed.returncode == SIGKILLED, "it was done before"
+    script = "echo $$ >/tmp/killed.pid; exec take_backup full killed"
+    with programs.started(script, "full backup") as running:
+        assert programs.inside("backup", "sh", "-c", "kill -KILL $(cat /tmp/killed.pid)").returncode == 0
+        assert running.wait() == SIGKILLED
     assert programs.take()["error"] is False
 
 
-def test_a_damaged_page_is_told_with_its_file(programs: Programs) -> None:
+def test_who_waits_for_another_backup_gives_up_in_the_end_and_names_it(programs: Programs) -> None:
+    file = f"{REPOSITORY}/lock/opentr.lock"
+    with programs.started(f"exec flock {file} sh -c 'echo hung >{file}; echo held; exec cat'", "held"):
+        said = programs.inside("backup", "env", "LOCK_SECONDS=1", "take_backup", "incr", "test")
+    assert "progress: waiting for hung" in said.stdout
+    assert last_line(said) == {"fault": "locked", "object": "hung", "objects": ["hung"]}
+    assert "fault" not in programs.take()
+
+
+def test_the_schedule_takes_nothing_while_it_is_held_and_goes_on_by_itself(programs: Programs) -> None:
+    def scheduled() -> dict[str, Any]:
+        return last_line(programs.inside("backup", "take_backup", "incr", "schedule"))
+
+    def hold(seconds: str) -> dict[str, Any]:
+        return last_line(programs.inside("backup", "hold_schedule", seconds))
+
+    assert hold("900")["held_until"] is not None
+    before = programs.listed()
+    assert "skipped" in scheduled()
+    assert programs.listed() == before
+    assert "label" in programs.take(), "one that is asked for is taken all the same"
+    assert hold("0") == {"held_until": None}
+    assert "label" in scheduled()
+    hold("1")
+    while "skipped" in scheduled():
+        pass
+    assert "fault" in hold("86400")
+
+
+def test_a_backup_that_would_fill_the_disk_is_not_begun(programs: Programs) -> None:
+    before = programs.listed()
+    room = "BASH_FUNC_df%%=() {{ echo {}; }}"  # bash takes functions from its environment
+    for kind in ("full", "diff", "incr"):
+        answer = last_line(programs.inside("backup", "env", room.format(6_000_000), "take_backup", kind, "test"))
+        assert answer["fault"] == "room"
+        assert answer["object"].endswith("and 6.0MB are free")
+    assert programs.listed() == before
+    enough = room.format(before[0]["info"]["size"] + 50_000_000)
+    assert "fault" not in last_line(programs.inside("backup", "env", enough, "take_backup", "incr", "test"))
+
+
+def test_a_damaged_page_is_told_with_its_file_and_nothing_builds_on_it(programs: Programs) -> None:
     programs.psql("CREATE TABLE public.damaged AS SELECT generate_series(1, 1000) AS one; CHECKPOINT")
     path = programs.psql("SELECT pg_relation_filepath('public.damaged')")
     write = f"printf GARBAGE | dd of=/var/lib/postgresql/data/{path} bs=1 seek=12000 conv=notrunc"
@@ -157,21 +234,61 @@ def test_a_damaged_page_is_told_with_its_file(programs: Programs) -> None:
     answer = programs.take()
     assert answer["fault"] == "pages"
     assert answer["object"].startswith(f"file {path}")
+    broken = programs.listed()[-1]
+    assert broken["error"] is True
     programs.psql("DROP TABLE public.damaged")
+    answer = programs.take()
+    assert (answer["type"], answer["error"]) == ("full", False)
+    assert broken["label"] in answer["expired"]
+    assert broken["label"] not in {each["label"] for each in programs.listed()}
+    assert programs.take()["type"] == "incr"
 
 
-def test_the_only_proven_backup_is_never_expired(programs: Programs) -> None:
-    def prove(label: str) -> None:
-        receipt = json.dumps(programs.prove(label))
-        assert last_line(programs.inside("backup", "keep_receipt", label, stdin=receipt))["ok"] is True
+@pytest.mark.parametrize(
+    ("backups", "wanted"),
+    [
+        ([], "full"),
+        ([("full", 0, False)], ""),
+        ([("full", 7200, False)], "incr"),
+        ([("full", 7200, False), ("incr", 10, False)], ""),
+        ([("full", 100_000, False), ("incr", 10, False)], "diff"),
+        ([("full", 700_000, False), ("diff", 10, False)], "full"),
+        # One with broken pages isn't a backup that was due; nor is it followed by another at once.
+        ([("full", 700_000, False), ("full", 90_000, True)], "full"),
+        ([("full", 100_000, False), ("diff", 90_000, True), ("incr", 10, False)], "diff"),
+        ([("full", 7200, False), ("incr", 10, True)], ""),
+    ],
+)
+def test_what_is_due_follows_from_what_there_is(
+    programs: Programs, backups: list[tuple[str, int, bool]], wanted: str
+) -> None:
+    now = time.time()
+    info = [{"backup": [{"type": k, "timestamp": {"stop": now - age}, "error": error} for k, age, error in backups]}]
+    settings = "FULL_EVERY=604800 DIFF_EVERY=86400 INCR_EVERY=3600 work=$(mktemp -d)"
+    script = f"source <(sed -n '/^due()/,/^}}/p' /usr/local/bin/backup_schedule); {settings}; cat >$work/info; due"
+    said = programs.inside("backup", "bash", "-euc", script, stdin=json.dumps(info))
+    assert (said.stdout.strip(), said.stderr) == (wanted, "")
 
-    proven = programs.take("full")["label"]
-    prove(proven)
+
+def test_the_newest_proven_backup_stays_and_all_else_that_is_due_goes(programs: Programs) -> None:
+    base = programs.take("full")["label"]
+    between, proven, after = (programs.take()["label"] for _ in range(3))
+    programs.prove_for_good(proven)
     programs.take("full")
-    newest = programs.take("full")
-    assert newest["expired"] == []
-    prove(newest["label"])
-    assert proven in programs.take("full")["expired"]
+    gone = programs.take("full")
+    assert after in gone["expired"]
+    log = programs.log()
+    last = programs.take("full")
+    assert not {base, between, proven} & {*gone["expired"], *last["expired"]}
+    labels = [each["label"] for each in programs.listed()]
+    assert labels[:3] == [base, between, proven]
+    assert len(labels) == 3 + RETENTION_FULL
+    cleared = log - programs.log()
+    assert cleared, "the log of what went goes too"
+    assert programs.manifest(proven)["segment"] not in cleared
+    assert programs.prove(proven).get("ok") is True, "a restore finds its log up to the restore point"
+    programs.prove_for_good(last["label"])
+    assert {base, between, proven} <= set(programs.take("full")["expired"])
 
 
 def test_a_gap_in_the_log_is_not_taken_for_its_end(programs: Programs) -> None:

@@ -147,6 +147,23 @@ def test_a_backup_is_found_by_id_label_beginning_or_as_the_newest(wanted: str, f
     assert backup.find(KNOWN, wanted, "prod").label == found
 
 
+def test_the_newest_is_one_that_can_be_restored_and_the_others_are_named():
+    failed = made("20261122-225000F", hours=0.5, receipt=receipt("20261122-225000F", ok=False))
+    broken = replace(made("20261122-230000F", hours=0.3), error=True)
+    cut_short = replace(made("20261122-231000F", hours=0.2), restore_point=None)
+    found = [made(FULL), failed, broken, cut_short]
+    newest = backup.find(found, "newest", "prod")
+    assert newest.label == FULL
+    assert backup.passed_over(found, newest) == [
+        "backup 20261122-231000F is passed over: it has no manifest",
+        "backup 20261122-230000F is passed over: it has broken pages",
+        "backup 20261122-225000F is passed over: its proof failed",
+    ]
+    assert backup.find(found, failed.id, "prod") == failed
+    assert backup.find([cut_short], "newest", "prod") == cut_short
+    assert backuplist.find(backuplist.Saved("prod", Repository(tuple(found), 0, 0), []), "newest") == cut_short
+
+
 def test_an_unknown_id_is_told_with_the_nearest_and_the_newest():
     with pytest.raises(BackupUnknown) as told:
         backup.find(KNOWN, "20261122-231501I", "prod")

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import pytest
 
 from opentr.actions.steps import Step, run
 from opentr.errors import ExitCode, NothingRunning, OpentrError, UndoFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Record:
@@ -11,6 +18,12 @@ class Record:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        self.done.append("undoing")
+        yield
+        self.done.append("undone")
 
     def step(self, name: str, *, undo: BaseException | bool = True, fails: BaseException | None = None) -> Step:
         def do() -> None:
@@ -49,3 +62,28 @@ def test_an_undo_that_fails_is_told_with_its_cause_and_the_others_are_undone_all
     assert caught.value.what == "nothing of p is running; and this could not be undone: b (the disk is full)"
     assert caught.value.exit_code == ExitCode.OPERATOR
     assert record.done == ["a", "b", "undo a"]
+
+
+def test_what_undoing_makes_is_around_all_of_it():
+    record = Record()
+    with pytest.raises(NothingRunning):
+        run([record.step("a"), record.step("b", fails=NothingRunning("p", "dev"))], undoing=record.undoing)
+    assert record.done == ["a", "undoing", "undo a", "undone"]
+
+
+@pytest.mark.parametrize("cut", [KeyboardInterrupt(), SystemExit(143), OpentrError("stuck", "look")])
+def test_an_undo_that_is_cut_short_or_fails_doesnt_come_to_its_end(cut: BaseException):
+    record = Record()
+    steps = [record.step("a"), record.step("b", undo=cut), record.step("c", fails=KeyboardInterrupt())]
+    with pytest.raises((KeyboardInterrupt, SystemExit, UndoFailed)):
+        run(steps, undoing=record.undoing)
+    assert "undoing" in record.done
+    assert "undone" not in record.done
+
+
+def test_a_step_that_may_have_been_done_in_part_is_undone_itself():
+    record = Record()
+    halfway = replace(record.step("b", fails=KeyboardInterrupt()), halfway=True)
+    with pytest.raises(KeyboardInterrupt):
+        run([record.step("a"), halfway])
+    assert record.done == ["a", "undo b", "undo a"]

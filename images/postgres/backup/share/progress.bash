@@ -4,6 +4,8 @@
 # Their standard output is for the tool: lines `progress: ...` with figures, and as the last line one JSON document. A
 # program that fails and knows why ends with {"fault": what happened, "object": with which, "objects": with which others}.
 repository=/var/lib/pgbackrest
+hold=$repository/lock/hold hold_most=3600
+lock_seconds=${LOCK_SECONDS:-1800}
 child='' trouble=()
 work=$(mktemp -d)
 
@@ -39,12 +41,23 @@ trap end_early TERM INT HUP
 trap 'rm -rf "$work"' EXIT
 
 # One backup program changes the repository at a time. The lock's file says which; a child that outlives us still holds it.
+# Who waits gives up in the end: a backup that hangs would stop every deploy for ever.
 take_lock() { # who we are, in words
-    local file=$repository/lock/opentr.lock
+    local file=$repository/lock/opentr.lock start=$SECONDS
     mkdir -p "${file%/*}"
     exec 9>>"$file"
-    until flock --timeout 5 9; do say "waiting for $(<"$file")"; done
+    until flock --timeout "$((lock_seconds < 5 ? lock_seconds : 5))" 9; do
+        say "waiting for $(<"$file")"
+        ((SECONDS - start < lock_seconds)) || fault "locked" "$(<"$file")"
+    done
     printf '%s since %(%F %T)T UTC\n' "$1" -1 >"$file"
+}
+
+# Whether the schedule may begin nothing now (hold_schedule). A time that is too far off is the clock's fault.
+held() {
+    local end=0
+    [[ ! -f $hold ]] || end=$(<"$hold")
+    [[ $end =~ ^[0-9]+$ ]] && ((end > EPOCHSECONDS && end <= EPOCHSECONDS + hold_most))
 }
 
 # Runs pgBackRest with its log as progress. Fails as it does; what it had to say then is in `trouble`, line by line.

@@ -5,7 +5,7 @@ PGBACKREST_LOCK_PATH=$work/lock
 export PGBACKREST_LOCK_PATH # the repository is read-only here
 export PGUSER=postgres PGAPPNAME=opentr-proof PGCONNECT_TIMEOUT=5
 share=/usr/local/share/opentr
-server=''
+server='' unchecked=()
 
 ask() { psql -XAtq -v ON_ERROR_STOP=1 -h "$work" -d "$1" -c "$2"; } # database, query
 
@@ -97,7 +97,6 @@ recovery_fault() { # what was waited for
 
 wait_until() { # what for, in words; a query on the database postgres that says t; figures are of its recovery
     local shown=$SECONDS
-    until [[ -d /proc/$server ]] || recovery_fault "$1"; do :; done
     while true; do
         [[ -d /proc/$server ]] || recovery_fault "$1"
         if pg_isready -q -h "$work" && [[ $(ask postgres "$2") == t ]]; then return; fi
@@ -141,11 +140,22 @@ compare() {
     ((${#differences[@]} == 0)) || fault "the restored rows aren't those of the manifest" "${differences[@]}"
 }
 
-# Heap and indexes of the databases that have the extension amcheck; of all, with `--install-missing`.
+# Heap and indexes of the databases that have the extension amcheck; of all, with `--install-missing`. The others are in
+# `unchecked` afterwards.
 amcheck() { # further words
-    local found=() status=0 databases
-    databases=$(ask postgres 'SELECT count(*) FROM pg_database WHERE datallowconn')
-    say "amcheck: heaps and indexes of $databases databases"
+    local found=() status=0 name names checked=0 left
+    mapfile -t names < <(ask postgres 'SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname')
+    unchecked=()
+    for name in "${names[@]}"; do
+        if [[ " $* " == *' --install-missing '* || $(ask "$name" "SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'") == 1 ]]; then
+            checked=$((checked + 1))
+        else
+            unchecked+=("$name")
+        fi
+    done
+    left=${unchecked[*]+"; not of ${unchecked[*]}, without the extension"}
+    say "amcheck: heaps and indexes of $checked databases$left"
+    ((checked)) || return 0
     pg_amcheck --host "$work" --username postgres --all --jobs 2 --heapallindexed "$@" >"$work/amcheck" 2>"$work/amcheck.said" || status=$?
     ((status)) || return 0
     mapfile -t found < <(sed -nE 's/^(heap table|btree index) "([^"]+)"(.*):$/\1 \2\3/p' "$work/amcheck" | sort -u | head -n 20)
