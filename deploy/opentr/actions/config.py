@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from opentr import credentials, render, settings, sizing, state
 from opentr.actions import environment as environments
-from opentr.actions import opening, start, steps
-from opentr.errors import EngineMissing, NothingRunning
+from opentr.actions import start
+from opentr.errors import EngineMissing
 from opentr.settings.units import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentr.actions.environment import Environment
-    from opentr.actions.steps import Step
     from opentr.settings import Settings
 
 NEARLY = 0.9
@@ -98,20 +97,6 @@ def blocking(chosen: Settings) -> list[Finding]:
     """What can't work on this machine, of these settings. Raises SettingInvalid if sizes don't fit."""
     render.configuration(chosen)
     return [each for each in (*_machine(chosen), *_ports(chosen)) if each.blocks]
-
-
-def apply(environment: str, command: str, *, plan: bool) -> list[Step]:
-    """Take on what has changed in settings and secrets, with the images that are in use; with `plan` only say how.
-
-    Raises NothingRunning where nothing was ever started: that is what start is for.
-    """
-    with opening.opened(environment, command=command, changes=not plan) as opened:
-        if not environments.prepared_images(opened):
-            raise NothingRunning(opened.settings.project, environment)
-        wanted = start.apply_steps(opened)
-        if not plan:
-            steps.run(wanted)
-        return wanted
 
 
 def _machine(chosen: Settings) -> Iterator[Finding]:

@@ -13,8 +13,9 @@ from opentr.errors import OpentrError
 from opentr.server import broker, generations, media
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentr.actions.environment import Environment
-    from opentr.actions.restoring import Course
 
 UNKNOWN = (
     "no media folder is known to have the files of this database; those in use stay, and none is removed: look at"
@@ -22,11 +23,11 @@ UNKNOWN = (
 )
 
 
-def step(environment: Environment, course: Course) -> Step:
-    """Give the live database its own media files and its own messages; may be begun again anywhere."""
+def step(environment: Environment, tell: Callable[[media.Placed], None]) -> Step:
+    """Give the live database its own media files and its own messages, and tell how; may be begun again anywhere."""
 
     def do() -> None:
-        course.media = place(environment)
+        tell(place(environment))
 
     return Step("give the database its own media files", _HOW, do)
 

@@ -125,7 +125,7 @@ def later(environment: Environment, course: Course) -> list[Step]:
         Step("give the database's roles their rights and passwords", _ROLES, partial(_give_rights, environment)),
         Step(f"start {', '.join(INFRA)}", up, partial(runtime.up, INFRA)),
         Step(LOOK, "python -m app.db.current", look),
-        mediastanding.step(environment, course),
+        mediastanding.step(environment, partial(setattr, course, "media")),
     ]
 
 

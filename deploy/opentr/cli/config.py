@@ -67,7 +67,7 @@ def apply(environment: str, *, plan: bool) -> None:
 
     Settings and secrets, with the images that are in use.
     """
-    from opentr.actions import config as action
+    from opentr.actions import takeon as action
     from opentr.cli.terminal import print_plan
 
     steps = action.apply(environment, f"{COMMAND} apply {environment}", plan=plan)
