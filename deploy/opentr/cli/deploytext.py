@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opentr.actions.history import Entry
 
 _TITLES = ("id", "way", "release", "outcome", "revision", "took")
-_SHOWN = ("label", "dump", "pending", "applied", "replaced", "tables", "rows", "revision", "error")
+_SHOWN = ("label", "dump", "pending", "applied", "replaced", "tables", "rows", "revision")
 
 
 def table(entries: Sequence[Entry]) -> list[str]:
@@ -35,12 +35,13 @@ def lines(entry: Entry) -> list[str]:
         "why": entry.why,
     }
     told = [f"{title:9} {text}" for title, text in facts.items() if text]
+    shown = _SHOWN if entry.why else (*_SHOWN, "error")  # else it would stand there twice
     rows = [
         {
             "phase": each["phase"],
             "state": "cut short" if each["state"] == "started" and entry.seconds is not None else each["state"],
             "took": seconds(each["seconds"]) if each["seconds"] is not None else "",
-            "": "; ".join(f"{name} {_words(each['data'][name])}" for name in _SHOWN if each["data"].get(name)),
+            "": "; ".join(f"{name} {_words(each['data'][name])}" for name in shown if each["data"].get(name)),
         }
         for each in entry.phases
     ]
