@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-# A shell that starts us in the background ignores Ctrl-C, nohup that the terminal goes; and so would all the programs that
-# tests interrupt.
+# A shell that starts us in the background ignores Ctrl-C, nohup ignores that the terminal goes; and so would all the
+# programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
