@@ -190,7 +190,7 @@ def test_infra_alone_is_enough_for_those_who_run_the_app_elsewhere(stack: Stack)
 
 def test_dev_and_prod_run_side_by_side(started: Stack, stack: Stack):
     stack.done("start", "prod")
-    assert set(stack.containers()) == {*SERVICES, "proxy"}
+    assert set(stack.containers()) == {*SERVICES, "proxy", "backup"}
     assert stack("health", "prod").returncode == 0
     assert started("health").returncode == 0
     assert json.loads((stack.state / "release.json").read_text())["version"]
