@@ -13,7 +13,6 @@ import pytest
 
 from opentr.actions import build as action
 from opentr.errors import BuildFailed, DiskFull, ImageUnknown
-from opentr.runtimes import builder as builders
 from opentr.runtimes.builder import Builder
 from opentr.runtimes.compose import Compose
 from opentr.settings import CHECKOUT
@@ -29,32 +28,31 @@ TOOL = """
 import sys
 from pathlib import Path
 from opentr import settings, state
-from opentr.runtimes import builder
+from opentr.runtimes.builder import Builder
 from opentr.runtimes.choose import choose
-builder.CHECKOUT = Path(sys.argv[1])
 chosen = settings.read("dev")
 runtime = choose(chosen, state.opened(chosen))
-made = builder.Builder(chosen, runtime.state, runtime.engine)
+made = Builder(chosen, runtime.state, runtime.engine, Path(sys.argv[1]))
 made.build(made.wanted(["redis"])[1])
 """
 
 
 @pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What images are made from; a path with spaces. Builds of this test read it."""
+def sources(tmp_path: Path) -> Path:
+    """What images are made from; a path with spaces. A test's builder reads it if the test has it."""
     copy = tmp_path / "a copy"
     left_out = shutil.ignore_patterns("__pycache__", "tests", "bench")
     for name in ("images", "database", "backend"):
         shutil.copytree(CHECKOUT / name, copy / name, ignore=left_out)
     shutil.copy(CHECKOUT / "VERSION", copy)
-    monkeypatch.setattr(builders, "CHECKOUT", copy)
     return copy
 
 
 @pytest.fixture
-def builder(environment: Environment) -> Builder:
+def builder(environment: Environment, request: pytest.FixtureRequest) -> Builder:
     assert isinstance(environment.runtime, Compose)
-    return Builder(environment.settings, environment.state, environment.runtime.engine)
+    tree = request.getfixturevalue("sources") if "sources" in request.fixturenames else CHECKOUT
+    return Builder(environment.settings, environment.state, environment.runtime.engine, tree)
 
 
 def broken(sources: Path, builder: Builder, command: str) -> Build:
@@ -72,7 +70,7 @@ def test_an_unchanged_tree_builds_nothing(environment: Environment):
 def test_an_edit_of_the_code_is_a_new_image_in_prod_and_none_in_dev(sources: Path, builder: Builder):
     dev = builder.wanted(["api"])
     prod_settings = builder.settings.model_copy(update={"environment": "prod"})
-    prod = Builder(prod_settings, builder.state, builder.engine)
+    prod = Builder(prod_settings, builder.state, builder.engine, builder.tree)
     before = prod.wanted(["api"])
     (sources / "backend/app/main.py").write_text("# changed")
     assert builder.wanted(["api"]) == dev

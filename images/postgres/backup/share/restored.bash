@@ -68,8 +68,8 @@ stop_server() {
     server='' child=''
 }
 
-last_words() { # what the server complained of last
-    grep -E 'FATAL|PANIC|ERROR|WARNING' "$work/server.log" | tail -n 1 | sed -E 's/^[^A-Z]*(UTC )?\[[0-9]+\] //' || tail -n 1 "$work/server.log"
+last_words() { # what the server complained of last; that it takes no connections yet, it says to us
+    grep -E 'FATAL|PANIC|ERROR|WARNING' "$work/server.log" | grep -v 'the database system is' | tail -n 1 | sed -E 's/^[^A-Z]*(UTC )?\[[0-9]+\] //' || tail -n 1 "$work/server.log"
 }
 
 last_segment() { # the last piece of the log that was replayed from the repository
