@@ -173,20 +173,26 @@ def revert(under_way: Course, release: str, error: OpentrError) -> NoReturn:
 
     Then the state describes the release before, and whatever the operator does next begins there.
     """
-    before, environment = under_way.before, under_way.environment
+    before = under_way.before
     ui.note(f"{release} doesn't come up: {error.what}")
     try:
-        with under_way.phase(course.BACK, f"bring back {before}"):
-            roll.to(environment, before)
-            releases.make_current(environment, before)
-            roll.smoke(environment, before)
+        bring_back(under_way)
     except OpentrError as again:
         under_way.close(course.FAILED, before, why=f"{error.what}; on the way back: {again.what}")
         raise RollStuck(release, error.what, str(before), again.what) from error
     under_way.close(course.REVERTED, before, why=error.what)
     log = error.log if isinstance(error, ServiceUnhealthy) else ()
-    revision = course.reached(environment) or "unknown"
+    revision = course.reached(under_way.environment) or "unknown"
     raise RolledBack(release, error.what, str(before), revision, log) from error
+
+
+def bring_back(under_way: Course) -> None:
+    """The phase that brings the release before back; it may be begun again anywhere. Raises ServiceUnhealthy, ..."""
+    environment, before = under_way.environment, under_way.before
+    with under_way.phase(course.BACK, f"bring back {before}"):
+        roll.to(environment, before)
+        releases.make_current(environment, before)
+        roll.smoke(environment, before)
 
 
 def verified(environment: Environment, release: Release) -> dict[str, Any]:

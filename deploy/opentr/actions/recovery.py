@@ -107,13 +107,10 @@ def _forward(under_way: Course, operation: Operation, wanted: Release) -> None:
 
 
 def _back(under_way: Course, operation: Operation) -> None:
-    what, environment, before = history.described(operation), under_way.environment, under_way.before
-    environment.runtime.drop_leftovers()
+    what, before = history.described(operation), under_way.before
+    under_way.environment.runtime.drop_leftovers()
     try:
-        with under_way.phase(course.BACK, f"bring back {before}"):
-            roll.to(environment, before)
-            releases.make_current(environment, before)
-            roll.smoke(environment, before)
+        deploy.bring_back(under_way)
     except OpentrError as error:
         under_way.close(course.FAILED, before, why=f"cut short; on the way back: {error.what}")
         ui.note(f"{what} has failed: {before} doesn't come back: {error.what}")

@@ -13,7 +13,8 @@ from opentr.actions.course import Course, Phase
 from opentr.actions.steps import Step
 from opentr.errors import OpentrError
 from opentr.errors.deploy import NothingDeployed, RollbackRefused
-from opentr.server import psql
+from opentr.server import tables
+from opentr.server.generations import LIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     from opentr.actions.releases import Release
 
 WAY = "rollback"
-_OLDEST = r"""
-SELECT to_regclass('public.schema_release') IS NOT NULL AS told \gset
-\if :told
-SELECT oldest_release FROM public.schema_release;
-\endif
-"""
 
 
 def target(environment: Environment) -> Release:
@@ -47,7 +42,7 @@ def target(environment: Environment) -> Release:
 
 def _refuse_schema(environment: Environment, now: Release, before: Release) -> None:
     try:
-        oldest = psql.script(environment.runtime, _OLDEST)
+        oldest = tables.oldest_release(environment.runtime, LIVE)
     except OpentrError as error:
         hint = "start it: ./opentr.sh start prod"
         raise RollbackRefused(f"what the schema tolerates can't be asked: {error.what}", hint) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from opentr.actions import database
 from opentr.errors import ProcessFailed
 from opentr.errors.restore import DatabaseUnreadable
-from opentr.server import generations, psql, tables
+from opentr.server import generations, tables
 
 if TYPE_CHECKING:
     from opentr.actions.environment import Environment
@@ -17,12 +17,6 @@ if TYPE_CHECKING:
 
 _STRANGE = frozenset({"RevisionUnknown", "RevisionMissing"})
 _NEWER = "DatabaseNewer"
-_RELEASE = r"""
-SELECT to_regclass('public.schema_release') IS NOT NULL AS told \gset
-\if :told
-SELECT oldest_release FROM public.schema_release;
-\endif
-"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ def look(environment: Environment, name: str = generations.LIVE) -> Standing:
     if found.get("error") in _STRANGE:
         return Standing(said, strange=True)
     if found.get("error") == _NEWER:
-        return Standing(said, newer=True, oldest_release=psql.script(runtime, _RELEASE, name))
+        return Standing(said, newer=True, oldest_release=tables.oldest_release(runtime, name))
     if "error" in found:
         raise DatabaseUnreadable(name, found["what"], found["hint"])
     pending, drift = tuple(found["pending"]), tuple(found["drift"])

@@ -35,6 +35,14 @@ SELECT version_num FROM public.alembic_version;
 """
 
 
+_OLDEST_RELEASE = r"""
+SELECT to_regclass('public.schema_release') IS NOT NULL AS told \gset
+\if :told
+SELECT oldest_release FROM public.schema_release;
+\endif
+"""
+
+
 def rows(runtime: Runtime, database: str, snapshot: str | None = None) -> dict[str, int]:
     """Table -> rows, all counted in one snapshot: this one, or a new one. Raises ProcessFailed."""
     choice = f"SET TRANSACTION SNAPSHOT {psql.literal(snapshot)};" if snapshot else ""
@@ -59,6 +67,11 @@ def written_since(runtime: Runtime, database: str, transaction: str) -> list[str
 def revision(runtime: Runtime, database: str) -> str:
     """The revision that the database says it is at; empty if it says none. Raises ProcessFailed."""
     return psql.script(runtime, _REVISION, database)
+
+
+def oldest_release(runtime: Runtime, database: str) -> str:
+    """The oldest release of the app that its schema tolerates; empty if it says none. Raises ProcessFailed."""
+    return psql.script(runtime, _OLDEST_RELEASE, database)
 
 
 def size_bytes(runtime: Runtime, database: str) -> int:
