@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from opentr import ui
 from opentr.errors import OpentrError, StateUnreadable
-from opentr.state import guarded
+from opentr.state import guarded, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,7 @@ def begin(state: State, kind: str, **data: Any) -> Operation:  # noqa: ANN401 - 
     operation = Operation(file)
     operation.write(BEGUN, kind, data)
     for place in (folder, state.folder):
-        _sync(place)
+        sync_folder(place)
     return operation
 
 
@@ -165,14 +165,6 @@ def _drop_unfinished_line(out: BinaryIO) -> None:
     """What a write that was cut short has left behind the last whole line."""
     out.seek(0)
     out.truncate(out.read().rfind(b"\n") + 1)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _words(error: BaseException) -> str:

@@ -156,7 +156,7 @@ class State:
         file = self._record(name)
         with guarded(file):
             file.unlink(missing_ok=True)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def install(self, files: Mapping[str, str]) -> None:
         """Write what services read, by path below the folder. Unchanged files aren't touched.
@@ -291,7 +291,7 @@ def _replace(file: Path, text: str, mode: int) -> None:
     except OSError:
         new.unlink()
         raise
-    _sync_folder(file.parent)
+    sync_folder(file.parent)
 
 
 def _create(file: Path, text: str, mode: int) -> str:
@@ -304,7 +304,7 @@ def _create(file: Path, text: str, mode: int) -> str:
             pass  # another was quicker
         finally:
             new.unlink()
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
     return file.read_text(encoding="utf-8")
 
 
@@ -323,7 +323,7 @@ def _unfinished(file: Path, text: str, mode: int) -> Path:
     return Path(name)
 
 
-def _sync_folder(place: Path) -> None:
+def sync_folder(place: Path) -> None:
     """Wait until the names in this folder are on the disk."""
     number = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
