@@ -96,6 +96,8 @@ class Course:
         except OpentrError as error:
             if phase.name in _TOUCHING:
                 back(error)
+            if phase.name != PREFLIGHT and error.exit_code == ExitCode.BLOCKED:
+                error.exit_code = ExitCode.FAILED  # type: ignore[misc] # of this one: preflight had let it pass
             if (now := standing(self.environment, self.before)) not in error.what:
                 error.what += f"; {now}"
             raise

@@ -9,7 +9,14 @@ from opentr.actions import course, history, migration, releases, rollback
 from opentr.actions.course import Course, Phase
 from opentr.cli import deploytext
 from opentr.errors import ExitCode, NothingRunning, OpentrError
-from opentr.errors.deploy import DeployUnknown, MigrationStopped, PreflightFailed, RollbackRefused, RolledBack
+from opentr.errors.deploy import (
+    DeployUnknown,
+    MigrationStopped,
+    NothingDeployed,
+    PreflightFailed,
+    RollbackRefused,
+    RolledBack,
+)
 from tests.unit.releasing import Said, opened, release, running
 
 if TYPE_CHECKING:
@@ -47,6 +54,16 @@ def test_an_error_before_the_roll_closes_the_deploy_with_the_release_before_serv
     (entry,) = history.entries(environment.state)
     assert (entry.outcome, entry.release, entry.revision, entry.failed_in) == ("reverted", "one", "0010", "backup")
     assert journal.unfinished(environment.state) is None
+
+
+@pytest.mark.parametrize(("failing", "code"), [(course.PREFLIGHT, ExitCode.BLOCKED), (course.BACKUP, ExitCode.FAILED)])
+def test_a_blocker_is_one_of_the_preflight_alone(environment: Environment, failing: str, code: ExitCode):
+    def fail() -> dict[str, Any]:
+        raise NothingDeployed("opentr-test")
+
+    with pytest.raises(NothingDeployed) as caught:
+        under_way(environment).run([phase(failing, fail)], never)
+    assert caught.value.exit_code == code
 
 
 def test_what_is_no_error_of_ours_leaves_the_deploy_open_for_the_next_command(environment: Environment):
