@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes the three lock files from pyproject.toml's groups, the same versions in all of them. Versions that are locked
+# Writes the lock files from pyproject.toml's groups, the same versions in all of them. Versions that are locked
 # already stay as they are; `--upgrade` takes the newest, `--upgrade-package NAME` one of them.
 set -euo pipefail
 cd "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -13,3 +13,4 @@ lock() { # group, file, further options: compiles the group into the file
 lock dev deploy/requirements-dev.txt "$@"
 lock deploy deploy/requirements.txt "$@" --constraints deploy/requirements-dev.txt
 lock backend backend/requirements.txt "$@" --constraints deploy/requirements-dev.txt
+lock worker backend/requirements-worker.txt "$@" --constraints deploy/requirements-dev.txt
