@@ -18,7 +18,9 @@ PORTION = 500_000
 """segments that one `sample` adds"""
 SEGMENTS_OF_A_FILE = 500
 FULL, INCREMENTAL = "./opentr.sh backup prod --type full", "./opentr.sh backup prod --type incr"
-BARE = "pgbackrest --type=full backup"
+BARE, BARE_INCREMENTAL = "pgbackrest --type=full backup", "pgbackrest --type=incr backup"
+COPY, MANIFEST = "backup", "manifest"
+"""what the tool calls its parts"""
 _SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 _CHANGE = "UPDATE transcript_segment SET text = text || '.' WHERE media_file_id % 100 = {turn}"
 
@@ -42,44 +44,71 @@ def fill(place: ProdPlace) -> None:
 
 
 def measure(place: ProdPlace) -> None:
-    """Rounds that take turns; then the proof of the newest."""
+    """Rounds that take turns, on one repository with the same options; then the proof of the newest of ours."""
     clock = Clock()
-    parts: dict[str, list[float]] = {FULL: [], INCREMENTAL: []}
-    changed = []
+    parts: list[tuple[str, dict[str, float]]] = []
+    changed, newest = [], ""
     for turn in range(ROUNDS):
-        take_turns(turn, lambda: _taken(place, clock, FULL, parts), lambda: _bare(place, clock))
-        changed.append(_change(place, turn))
-        _taken(place, clock, INCREMENTAL, parts)
-    alone = {name: statistics.median(seconds) for name, seconds in parts.items()}
-    bare = statistics.median(clock.seconds[BARE])
+        take_turns(turn, lambda: _taken(place, clock, FULL, parts), lambda: _bare(place, clock, BARE))
+        for way in range(2):  # each has a change of its own, because the other one's backup has the one before
+            changed.append(_change(place, 2 * turn + way))
+            if (turn + way) % 2:
+                _bare(place, clock, BARE_INCREMENTAL)
+            else:
+                newest = _taken(place, clock, INCREMENTAL, parts)
+    _report(place, clock, parts, statistics.mean(changed))
+    _prove(place, newest)
+
+
+def _report(place: ProdPlace, clock: Clock, parts: list[tuple[str, dict[str, float]]], changed: float) -> None:
+    def median(name: str, part: str) -> float:
+        return statistics.median(each[part] for way, each in parts if way == name)
+
+    bare = {name: statistics.median(clock.seconds[name]) for name in (BARE, BARE_INCREMENTAL)}
+    whole = {name: statistics.median(clock.seconds[name]) for name in (FULL, INCREMENTAL)}
+    copies = {name: median(name, COPY) for name in whole}
     place.add(
-        f"Backups of {_gigabytes(place):.2f} GB, median of {ROUNDS}; incremental after"
-        f" {statistics.mean(changed):.1%} of the rows changed: {alone[INCREMENTAL] / alone[FULL]:.2f} of a full one's"
-        f" time; a full one {alone[FULL] / bare:.2f} of bare pgBackRest's",
-        ("way", "seconds", "of which pgBackRest's copy"),
+        f"Backups of {_gigabytes(place):.2f} GB, median of {ROUNDS}; {changed:.1%} of the rows changed between",
+        ("way", "seconds", "copy", "manifest"),
+        [[name, whole[name], copies[name], median(name, MANIFEST)] for name in whole]
+        + [[name, seconds, seconds, 0] for name, seconds in bare.items()],
+    )
+    place.add(
+        "Ratios of these",
+        ("of", "incremental to full", "full to bare pgBackRest"),
         [
-            [FULL, statistics.median(clock.seconds[FULL]), alone[FULL]],
-            [INCREMENTAL, statistics.median(clock.seconds[INCREMENTAL]), alone[INCREMENTAL]],
-            [BARE, bare, bare],
+            ["the command", whole[INCREMENTAL] / whole[FULL], whole[FULL] / bare[BARE]],
+            ["its copy", copies[INCREMENTAL] / copies[FULL], copies[FULL] / bare[BARE]],
+            ["bare pgBackRest", bare[BARE_INCREMENTAL] / bare[BARE], 1],
         ],
     )
-    _prove(place)
 
 
-def _taken(place: ProdPlace, clock: Clock, name: str, parts: dict[str, list[float]]) -> None:
-    place.sql("CHECKPOINT")
+def _taken(place: ProdPlace, clock: Clock, name: str, parts: list[tuple[str, dict[str, float]]]) -> str:
+    """Its ID."""
+    _settle(place)
     with clock.time(name):
         said = place.stack.done(*name.split()[1:], "--json")
     found: dict[str, Any] = json.loads(said)
-    parts[name].append(float(found["seconds"]))
+    parts.append((name, found["parts"]))
+    return str(found["id"])
 
 
-def _bare(place: ProdPlace, clock: Clock) -> None:
-    """What one would type without the tool, in the container that has the repository."""
+def _bare(place: ProdPlace, clock: Clock, name: str) -> None:
+    """What one would type without the tool, in the container that has the repository; it removes old ones too."""
+    _settle(place)
+    command, *words = name.split()
+    options = ["--stanza=main", "--log-level-console=warn", "--expire-auto"]
+    with clock.time(name):
+        run(["docker", "exec", place.stack.containers()["backup"].id, command, *options, *words])
+
+
+def _settle(place: ProdPlace) -> None:
+    """Neither dirty pages nor log that waits for the archive: what went before isn't measured."""
     place.sql("CHECKPOINT")
-    words = ["pgbackrest", "--stanza=main", "--type=full", "--log-level-console=warn", "backup"]
-    with clock.time(BARE):
-        run(["docker", "exec", place.stack.containers()["backup"].id, *words])
+    last = place.sql("SELECT pg_walfile_name(pg_switch_wal())")
+    while place.sql("SELECT left(last_archived_wal, 24) FROM pg_stat_archiver") < last:
+        pass
 
 
 def _change(place: ProdPlace, turn: int) -> float:
@@ -89,10 +118,10 @@ def _change(place: ProdPlace, turn: int) -> float:
     return float(place.sql(f"SELECT {condition} FROM transcript_segment"))
 
 
-def _prove(place: ProdPlace) -> None:
+def _prove(place: ProdPlace, backup: str) -> None:
     clock = Clock()
     with clock.time("verify"):
-        found: dict[str, Any] = json.loads(place.stack.done("backup", "verify", "newest", "--json"))
+        found: dict[str, Any] = json.loads(place.stack.done("backup", "verify", backup, "--json"))
     size, seconds = _gigabytes(place), clock.total("verify")
     place.add(
         f"./opentr.sh backup verify of {size:.2f} GB: {seconds / size:.1f} s per GB",

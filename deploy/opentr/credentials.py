@@ -12,11 +12,13 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opentr import ui
 from opentr.errors import CredentialInvalid
-from opentr.errors.backup import PassphraseChanged
+from opentr.errors.backup import PassphraseChanged, PassphraseLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from opentr.state import State
 
@@ -26,6 +28,11 @@ _RECORD = "applied"
 PASSPHRASE = "backup_passphrase"  # noqa: S105 - its name
 """What the backups are encrypted with: made once, because a repository can't take another."""
 _FIRST_PASSPHRASE = "passphrase"  # noqa: S105 - the name of a record
+CIPHER = "pgbackrest_cipher"
+"""The passphrase as pgBackRest reads it."""
+_CIPHER_PASS = "repo1-cipher-pass="  # noqa: S105 - a key of its configuration
+S3_KEY = ("media_s3_key", "media_s3_secret")
+"""The id of the media store's access key, and the key: the store's own, which its user writes there."""
 # Without what is easily taken for something else: 0 O o 1 l I.
 _READABLE = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -46,10 +53,17 @@ _MAKERS: dict[str, Callable[[], str]] = {
     "jwt_secret": lambda: secrets.token_hex(64),
     "admin_password": _readable,
     "backup_passphrase": _password,
+    **dict.fromkeys(S3_KEY, _password),
 }
 NAMES = tuple(_MAKERS)
-_SHORTEST = {"jwt_secret": 32, "admin_password": 8}
-"""Characters at least: HS256 wants a key as long as its hash (RFC 7518, 3.2), and registering asks for 8."""
+_MEANING = {
+    "jwt_secret": "with the next start everybody has to log in again",
+    "admin_password": "the administrator's password stays as it was; this one is for a new database",
+}
+_SHORTEST = {"jwt_secret": 32, "admin_password": 8, "media_s3_key": 3, "media_s3_secret": 8}
+"""Characters at least: HS256 wants a key as long as its hash (RFC 7518, 3.2), and registering asks for 8.
+
+A media store's keys are another's: MinIO wants 3 and 8."""
 _SHORT, _LONG = 12, 512
 
 
@@ -100,12 +114,24 @@ class Credentials:
 def ensure(state: State) -> Credentials:
     """The environment's secrets; what is missing is generated and written, what is there stays as it is.
 
-    Raises CredentialInvalid for a file that can't be a secret, PassphraseChanged, StateUnwritable for one that can't be
-    read or written.
+    The passphrase of prod's backups is made once, and never again: lost, it is taken from where pgBackRest reads it.
+
+    Raises CredentialInvalid for a file that can't be a secret, PassphraseChanged, PassphraseLost, StateUnwritable for
+    one that can't be read or written.
     """
+    missing = [name for name in NAMES if not _file(state, name).exists()]
+    if PASSPHRASE in missing and state.environment == "prod":
+        _recover_passphrase(state)
     found = Credentials({name: _one(state, name) for name in NAMES})
-    _refuse_other_passphrase(state, found)
+    if state.environment == "prod":
+        _refuse_other_passphrase(state, found)
+    _tell_what_it_means(state, missing)
     return found
+
+
+def cipher(credentials: Credentials) -> str:
+    """The passphrase as pgBackRest reads it."""
+    return f"[global]\n{_CIPHER_PASS}{credentials[PASSPHRASE].reveal()}\n"
 
 
 def digest(state: State, text: str) -> str:
@@ -160,6 +186,25 @@ def _digests(state: State, credentials: Credentials) -> dict[str, str]:
     return {role: digest(state, f"{role} {credentials.role_password(role).reveal()}") for role in ROLES}
 
 
+def _recover_passphrase(state: State) -> None:
+    """Write the passphrase's file again where one was made. Raises PassphraseLost if nothing has it any more."""
+    if state.read(_FIRST_PASSPHRASE) is None and state.read(_RECORD) is None:
+        return
+    if (text := _first_passphrase(state)) is None:
+        raise PassphraseLost(_file(state, PASSPHRASE))
+    state.create(f"secrets/{PASSPHRASE}", text + "\n")
+    ui.note(f"secrets/{PASSPHRASE} was gone; it is there again, from secrets/{CIPHER}; keep a copy elsewhere")
+
+
+def _first_passphrase(state: State) -> str | None:
+    """The passphrase that was made first, from the file that pgBackRest reads; None if that hasn't it."""
+    file, first = _file(state, CIPHER), state.read(_FIRST_PASSPHRASE)
+    if not file.is_file():
+        return None
+    text = file.read_text(encoding="utf-8").partition(_CIPHER_PASS)[2].strip()
+    return text if text and (first is None or first["digest"] == digest(state, text)) else None
+
+
 def _refuse_other_passphrase(state: State, found: Credentials) -> None:
     """Raises PassphraseChanged if the backups' passphrase isn't the one that was made first."""
     now = digest(state, found[PASSPHRASE].reveal())
@@ -167,7 +212,21 @@ def _refuse_other_passphrase(state: State, found: Credentials) -> None:
     if first is None:
         state.write(_FIRST_PASSPHRASE, {"digest": now})
     elif first["digest"] != now:
-        raise PassphraseChanged(state.folder / f"secrets/{PASSPHRASE}")
+        elsewhere = _file(state, CIPHER) if _first_passphrase(state) else None
+        raise PassphraseChanged(_file(state, PASSPHRASE), elsewhere)
+
+
+def _tell_what_it_means(state: State, made: Iterable[str]) -> None:
+    """What a secret that was made anew changes for people, where services had another one before."""
+    if state.read(_RECORD) is None:
+        return
+    for name in made:
+        if name in _MEANING:
+            ui.note(f"secrets/{name} was gone and is made anew: {_MEANING[name]}")
+
+
+def _file(state: State, name: str) -> Path:
+    return state.folder / "secrets" / name
 
 
 def _one(state: State, name: str) -> Secret:

@@ -88,6 +88,8 @@ class State:
     key: str = field(repr=False)
     """random and secret; digests of secrets that others may see are made with it"""
     project: str
+    environment: str
+    """dev or prod"""
 
     @contextmanager
     def locked(self, command: str) -> Iterator[None]:
@@ -204,7 +206,7 @@ def opened(settings: Settings) -> State:
         )
         own_id = _create(place / "id", secrets.token_hex(8) + "\n", _PRIVATE_FILE).strip()
         key = _create(place / "key", secrets.token_hex(32) + "\n", _PRIVATE_FILE).strip()
-    return State(place, own_id, key, settings.project)
+    return State(place, own_id, key, settings.project, settings.environment)
 
 
 def folder(settings: Settings) -> Path:

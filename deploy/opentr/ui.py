@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """How far a step has come."""
 
-    def show(self, text: str) -> None:
-        """Replace what was shown of the step before: real figures, as in `412 of 980 MB`."""
+    def show(self, text: str, part: float | None = None) -> None:
+        """Replace what was shown of the step before: real figures, as in `412 of 980 MB`.
+
+        `part`, from 0 to 1, is how much of it that is, where that is known: a terminal draws a bar.
+        """
 
 
 class Sink(Protocol):
@@ -43,7 +46,7 @@ class Silent:
         """Tell nobody."""
         yield self
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, part: float | None = None) -> None:
         """Tell nobody."""
 
 
@@ -62,10 +65,10 @@ def note(text: str) -> None:
     _sink.note(text)
 
 
-def show(text: str) -> None:
+def show(text: str, part: float | None = None) -> None:
     """Show how far the innermost step of this thread has come; nothing where none is open."""
     if progress := _innermost.get():
-        progress.show(text)
+        progress.show(text, part)
 
 
 @contextmanager

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentr import ui
+from opentr import credentials, ui
 from opentr.actions import database
 from opentr.actions.sizes import size
 from opentr.actions.steps import Step
@@ -28,6 +28,7 @@ from opentr.errors.backup import (
     BackupUnproven,
     NoBackups,
     ProofUnfinished,
+    RepositoryLocked,
     RepositoryVanished,
 )
 from opentr.server import backups, psql
@@ -51,9 +52,10 @@ _CHANGING = 0.1
 """The part of the database that an incremental backup is expected to hold where none was taken before."""
 _TAIL = 6
 _CLUSTER_BYTES = "SELECT sum(pg_database_size(oid)) FROM pg_database"
-_ROOM, _PAGES = "room", "pages"
-_KNOWN = (_ROOM, _PAGES)
-"""What the programs call a full disk and broken pages of the live database; all else they tell in words."""
+ROOM, _PAGES, _LOCKED = "room", "pages", "locked"
+_KNOWN = (ROOM, _PAGES, _LOCKED)
+"""What the programs call a full disk, broken pages of the live database, and a backup that goes on; all else they tell
+in words."""
 _MAKE_ROOM = "make room there (docker system df -v shows what takes it), then try again"
 _LOOK_AT_IT = "look at the repository: ./opentr.sh backup list prod; and at the log: ./opentr.sh logs prod backup"
 
@@ -63,7 +65,7 @@ class Fault:
     """How a program of the image failed, in its own words."""
 
     what: str
-    """what happened, or the one word by which we decide: room, pages; empty: it ended without a word for us"""
+    """what happened, or the one word by which we decide: room, pages, locked; empty: it ended without a word for us"""
     objects: tuple[str, ...]
     """to which files, tables, indexes it happened"""
 
@@ -85,7 +87,8 @@ class Fault:
 def steps(environment: Environment, kind: str | None, reason: str = BY_HAND) -> list[Step]:
     """Take a backup: of this kind, or incremental where there is one to build on.
 
-    Raises NothingRunning, ServiceNotRunning, RepositoryVanished, RepositoryUnreadable; and NoRoom, which nothing skips.
+    Raises NothingRunning, ServiceNotRunning, RepositoryVanished, RepositoryUnreadable, PassphraseLost; NoRoom, which
+    nothing skips.
     """
     return _steps(environment, kind, reason, [])
 
@@ -93,27 +96,29 @@ def steps(environment: Environment, kind: str | None, reason: str = BY_HAND) -> 
 def take(environment: Environment, kind: str | None, reason: str) -> Backup:
     """Take a backup, wait until all WAL that it needs is archived, and return it as the repository tells of it.
 
-    Raises as `steps`; BackupFailed, and BackupDamaged if the live data files have broken pages.
+    Raises as `steps`; RepositoryLocked, BackupFailed, and BackupDamaged if the live data files have broken pages.
     """
-    labels: list[str] = []
-    run_steps(_steps(environment, kind, reason, labels))
-    taken = {each.label: each for each in backups.catalogue(environment.runtime)}.get(labels[0])
+    results: list[Mapping[str, Any]] = []
+    run_steps(_steps(environment, kind, reason, results))
+    label = str(results[0]["label"])
+    taken = {each.label: each for each in backups.catalogue(environment.runtime)}.get(label)
     if taken is None:
-        raise BackupFailed(f"{labels[0]} was taken, and the repository doesn't list it", _LOOK_AT_IT)
+        raise BackupFailed(f"{label} was taken, and the repository doesn't list it", _LOOK_AT_IT)
     if taken.error:
         raise BackupDamaged([])
-    return taken
+    return replace(taken, parts={str(part): float(took) for part, took in results[0]["seconds"].items()})
 
 
 def prove(environment: Environment, label: str) -> Receipt:
     """Restore the backup where nothing can reach or be reached, compare, check every page; return the receipt.
 
-    The receipt is kept beside the backup, also that of a proof that failed. Raises BackupUnproven, BackupUnknown, and
-    ProofUnfinished if it couldn't be tried, for want of room for instance.
+    The receipt is kept beside the backup, also that of a proof that failed. Raises BackupUnproven, BackupUnknown,
+    PassphraseLost, and ProofUnfinished if it couldn't be tried, for want of room for instance.
     """
     backup = find(catalogue(environment), label, environment.name)
     if backup.restore_point is None:
         raise BackupUnproven(backup.label, [_NO_MANIFEST])
+    _require_passphrase(environment)
     runtime = environment.runtime
     began = datetime.now(UTC)
     with ui.step(f"prove backup {backup.id} by a restore"):
@@ -183,14 +188,16 @@ def passed_over(found: Sequence[Backup], chosen: Backup) -> list[str]:
 
 def require_repository(environment: Environment) -> None:
     """Raises NothingRunning where there never was a database, RepositoryVanished where the backups' volume is gone."""
+    if backups.VOLUME in environment.runtime.volumes():
+        return  # whether the state still knows of a database or not
     if environment.state.read(database.RECORD) is None:
         raise NothingRunning(environment.settings.project, environment.name)
-    if backups.VOLUME not in environment.runtime.volumes():
-        raise RepositoryVanished(environment.settings.project)
+    raise RepositoryVanished(environment.settings.project)
 
 
-def _steps(environment: Environment, kind: str | None, reason: str, labels: list[str]) -> list[Step]:
+def _steps(environment: Environment, kind: str | None, reason: str, results: list[Mapping[str, Any]]) -> list[Step]:
     require_repository(environment)
+    _require_passphrase(environment)
     _require_running(environment)
     runtime = environment.runtime
     repository = backups.look(runtime)
@@ -202,16 +209,24 @@ def _steps(environment: Environment, kind: str | None, reason: str, labels: list
     what = f"take a{'n' if wanted == 'incr' else ''} {TITLES[wanted]} backup"
     what += " (there is none to build on)" if alone else ""
     how = _HOW.format(kind=wanted, reason=reason)
-    return [Step(what, how, partial(_take, runtime, wanted, reason, labels))]
+    return [Step(what, how, partial(_take, runtime, wanted, reason, results))]
 
 
-def _take(runtime: Runtime, kind: str, reason: str, labels: list[str]) -> None:
+def _take(runtime: Runtime, kind: str, reason: str, results: list[Mapping[str, Any]]) -> None:
     said = followed(runtime, backups.SERVICE, ["take_backup", kind, reason])
     if isinstance(said, Fault):
         if said.what == _PAGES:
             raise BackupDamaged(said.objects)
-        raise BackupFailed(said.words, _MAKE_ROOM if said.what == _ROOM else _LOOK_AT_IT)
-    labels.append(str(said["label"]))
+        if said.what == _LOCKED:
+            raise RepositoryLocked(said.words)
+        raise BackupFailed(said.words, _MAKE_ROOM if said.what == ROOM else _LOOK_AT_IT)
+    results.append(said)
+
+
+def _require_passphrase(environment: Environment) -> None:
+    """Have the file there that the programs read it from. Raises PassphraseLost, PassphraseChanged."""
+    known = credentials.ensure(environment.state)
+    environment.state.install({f"secrets/{credentials.CIPHER}": credentials.cipher(known)})
 
 
 def _require_running(environment: Environment) -> None:
@@ -287,7 +302,7 @@ def _failed_proof(environment: Environment, backup: Backup, fault: Fault, began:
     """The receipt of a proof that failed. Raises ProofUnfinished if the fault tells nothing about the backup."""
     if backup.label not in {each.label for each in catalogue(environment)}:
         raise ProofUnfinished(backup.label, "it was expired meanwhile", "try the newest: ./opentr.sh backup verify")
-    if fault.what in ("", _ROOM):
+    if fault.what in ("", ROOM):
         hint = _MAKE_ROOM if fault.what else f"try again: ./opentr.sh backup verify {backup.id}"
         raise ProofUnfinished(backup.label, fault.words, hint)
     took = (datetime.now(UTC) - began).total_seconds()

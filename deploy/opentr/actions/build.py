@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opentr import process, ui
+from opentr import ui
 from opentr.actions import steps as running
 from opentr.actions.steps import Step
 from opentr.errors import ImageUnknown
@@ -97,8 +97,16 @@ def _to_build(builder: Builder, names: Sequence[str], *, no_cache: bool) -> list
 
 
 def _build_step(builder: Builder, build: Build, *, no_cache: bool) -> Step:
-    how = process.shown(builder.command(build, no_cache=no_cache))
+    how = _how(build, no_cache=no_cache)
     return Step(f"build the image {build.name}", how, partial(builder.build, build, no_cache=no_cache))
+
+
+def _how(build: Build, *, no_cache: bool) -> str:
+    """The command as one would type it in the checkout; the whole one stands in the log when it runs."""
+    recipe = build.recipe
+    words = ["--file", recipe.dockerfile, *(["--target", recipe.target] if recipe.target else [])]
+    words += ["--no-cache"] if no_cache else []
+    return f"docker buildx build {' '.join(words)} .\n  --tag {build.reference}\n  --build-arg BASE={build.base}"
 
 
 def _base_step(builder: Builder) -> Step:

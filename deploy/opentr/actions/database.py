@@ -64,14 +64,14 @@ def make_database(environment: Environment, source: Source) -> Made:
     made = make_next(environment, source)
     with pool.paused(runtime, PAUSE_SECONDS):
         psql.execute(runtime, generations.replace_empty(), psql.MAINTENANCE)
-    record(environment, source, made)
+    record(environment, source, made.revision)
     return made
 
 
-def record(environment: Environment, source: Source, made: Made) -> None:
+def record(environment: Environment, source: Source, revision: str | None) -> None:
     """Write down that a database was made here: from now on a vanished volume is an accident."""
     made_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    data = {"made_at": made_at, "source": source, "revision": made.revision}
+    data = {"made_at": made_at, "source": source, "revision": revision}
     environment.state.write(RECORD, data | {"admin_email": environment.settings.admin.email})
 
 

@@ -87,6 +87,8 @@ class Deploy:
         assert found.pending is not None  # noqa: S101 - likewise
         self.release, self.revisions = found.release, found.pending.revisions
         releases.store(self.environment, self.release)
+        if changes := found.pending.row_changes:
+            ui.note(f"the pending revisions change rows ({', '.join(changes)}): a rollback leaves these as they become")
         return {"release": self.release.id, "pending": self.revisions, "revision": found.pending.revision}
 
     def _roles(self) -> dict[str, Any]:

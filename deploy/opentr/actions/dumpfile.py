@@ -25,8 +25,9 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _FIRST_BYTES = 512
 _LINES_SHOWN = 50_000
 _PIECE_BYTES = 1 << 20
-_GROWTH = 8
-"""What a compressed dump is taken to grow to: text of people's speech shrinks to a third, rows of numbers to less."""
+_INDEXED, _GROWTH = 3, 8
+"""What a plain and a compressed dump are taken to grow to, as a disk that fills up stops Postgres. Eight million
+segments, 0.8 GB of text, take 2.05 GB with their indexes; speech shrinks to a third, rows of numbers to less."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def _examined(path: Path, file: IO[bytes]) -> DumpFile:
         with ui.step(f"read {path.name}"):
             found = dumptext.examine(_shown(text, file, total))
     names = tuple(sorted(found.grantees))
-    return DumpFile(path, "plain", compressed, total, found.version, found.rows or None, names, found.plain_bytes)
+    needed = found.plain_bytes * _INDEXED
+    return DumpFile(path, "plain", compressed, total, found.version, found.rows or None, names, needed)
 
 
 def _sure(path: Path, first: bytes) -> bytes:

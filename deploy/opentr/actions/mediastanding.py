@@ -40,9 +40,7 @@ def place(environment: Environment) -> media.Placed:
     placed = media.place(runtime, token)
     if token:
         broker.place(state, runtime, token)
-    if placed == "unknown":
-        ui.note(UNKNOWN)
-    elif placed == "changed":
+    if placed == "changed":
         ui.note("the media files of this database had been put aside since; they are in use again")
     return placed
 
@@ -53,7 +51,8 @@ def taken_back(environment: Environment) -> None:
     if not {"postgres", "redis"} <= running:
         return
     try:
-        place(environment)
+        if place(environment) == "unknown":
+            ui.note(UNKNOWN)
     except OpentrError as error:
         ui.note(f"whether the media files are this database's couldn't be seen: {error.what}; {error.hint}")
 

@@ -26,6 +26,12 @@ MIGRATE = ["python", "-m", "app.db.migrate"]
 _SERVICE = "migrate"
 _DONE = re.compile(r"to (?P<revision>\S+) \(.*\) in ")
 _MARK = "=== opentr: "
+_ROW_CHANGE = re.compile(
+    r"^\s*(?P<verb>UPDATE|DELETE\s+FROM|INSERT\s+INTO|MERGE\s+INTO|TRUNCATE(?:\s+TABLE)?)\s+(?:ONLY\s+)?(?P<table>[\w.\"]+)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_BOOKKEEPING = ("alembic_version", "schema_release")
+"""What each revision writes about itself."""
 # One container for all questions: each costs a second.
 _CURRENT = f"""
 ask() {{ echo "{_MARK}$1"; shift; "$@" || echo "{_MARK}code $?"; }}
@@ -76,6 +82,12 @@ class Pending:
     """what these revisions build: one that was cut off may have left a half-built one"""
     faults: list[tuple[str, str]] = field(default_factory=list)
     """why nothing can be said: what and hint"""
+
+    @property
+    def row_changes(self) -> list[str]:
+        """What the revisions do to rows, and no way back undoes: UPDATE task, DELETE FROM tag."""
+        found = [(" ".join(each["verb"].upper().split()), each["table"]) for each in _ROW_CHANGE.finditer(self.sql)]
+        return list(dict.fromkeys(f"{verb} {table}" for verb, table in found if table not in _BOOKKEEPING))
 
 
 def ask(candidate: Runtime) -> Pending:

@@ -126,7 +126,7 @@ def renew(environment: Environment, source: Source) -> None:
         made = database.make_next(environment, source, then=generations.naming(token, NEXT))
         generations.prepare_media(state, runtime)
         swap(environment)
-    database.record(environment, source, made)
+    database.record(environment, source, made.revision)
 
 
 def _swap_back(environment: Environment) -> None:

@@ -9,79 +9,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from opentr import journal, ui
-from opentr.actions import addresses, backup, cluster, mediastanding, reset_prod, restore_file, restoring
-from opentr.actions.cluster import LATEST
+from opentr import credentials, journal, ui
+from opentr.actions import addresses, backup, cluster, database, mediastanding, reset_prod, restore_file, restoring
+from opentr.actions.environment import DATABASE_VOLUME
 from opentr.actions.restoring import Course
-from opentr.actions.sizes import size
+from opentr.actions.stake import Replaced, Stake, ago, at
 from opentr.actions.steps import run as run_steps
-from opentr.errors import OpentrError, ServiceUnhealthy
-from opentr.errors.restore import BackupUnfit, NothingReplaced, RestoreFailed
+from opentr.errors import OpentrError, ServiceUnhealthy, UndoFailed
+from opentr.errors.restore import (
+    BackupUnfit,
+    NothingReplaced,
+    RestoreBlocked,
+    RestoredUnserved,
+    RestoreFailed,
+    RestoreStuck,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
+    from opentr.actions.backup import Fault
     from opentr.actions.environment import Environment
     from opentr.actions.standing import Standing
     from opentr.actions.steps import Step
+    from opentr.errors.restore import Left
     from opentr.journal import Operation
-    from opentr.server.backups import Backup
     from opentr.server.media import Placed
 
 KIND = restore_file.KIND
 BACKUP, UNDO = "backup", "undo"
 """The ways of a restore beside that from a file."""
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _finished: dict[tuple[str, str], Outcome] = {}
 """What this command has finished of an earlier one, by its way and its words. Who types the same again wants just that:
 a second --undo would take it back, and a second restore would leave nothing of what the first one replaced."""
-
-
-@dataclass(frozen=True)
-class Stake:
-    """What would be restored, and what is at stake."""
-
-    backup: Backup | None
-    """None: all that was archived"""
-    newest: Backup
-    live: reset_prod.Live | None
-    """None: Postgres doesn't run, or doesn't answer"""
-    passed_over: Sequence[str] = ()
-    """newer backups that aren't taken, each with the reason"""
-
-    @property
-    def wanted(self) -> str:
-        """What `restore_cluster` is to restore."""
-        return self.backup.label if self.backup else LATEST
-
-    def lines(self, now: datetime) -> list[str]:
-        """For people, before they are asked."""
-        there = self.live.lines() if self.live else ["the live database: Postgres doesn't run, or doesn't answer"]
-        return [*there, *self.passed_over, *self._coming(now)]
-
-    def _coming(self, now: datetime) -> list[str]:
-        from_backup = self.backup or self.newest
-        proof = from_backup.receipt
-        proven = f"proven {ago(now, proof.proven_at)}" if proof and proof.ok else "never proven"
-        if proof and not proof.ok:
-            proven = f"its proof FAILED {ago(now, proof.proven_at)}"
-        told = f"backup {from_backup.id} ({from_backup.kind}, {size(from_backup.bytes)}, {proven})"
-        if self.backup:
-            return [
-                f"{told} ended at {at(self.backup.stopped_at)}, {ago(now, self.backup.stopped_at)}",
-                "what was written after that isn't in it, and would be missing afterwards",
-            ]
-        rest = (
-            "all of it, as Postgres still runs and is stopped first"
-            if self.live
-            else "up to the last archived moment, and to the end of the log that its own volume still has"
-        )
-        return [f"{told}, and what was archived after it: {rest}"]
-
-    def data(self) -> dict[str, Any]:
-        """For programs."""
-        return {"backup": self.backup.id if self.backup else None, "restored": self.wanted}
 
 
 @dataclass(frozen=True)
@@ -94,10 +54,13 @@ class Outcome:
     ways: list[str]
     reached: dict[str, Any]
     media: Placed
+    replaced: bool
+    """whether anything was there before"""
 
     def lines(self) -> list[str]:
         """For people."""
-        kept = ["what it replaced is kept until the next restore; ./opentr.sh restore prod --undo puts it back"]
+        undo = "./opentr.sh restore prod --undo"
+        kept = [f"what it replaced is kept until the next restore; {undo} puts it back"] if self.replaced else []
         unchecked = self.reached.get("unchecked", ())
         return [
             *([] if self.next else self.ways),
@@ -118,64 +81,68 @@ class Outcome:
 def observe(environment: Environment, wanted: str | None) -> Stake:
     """What would be restored: the backup of this ID (or `newest`), or with None all that was archived.
 
-    Raises NothingRunning, NoBackups, BackupUnknown, BackupUnfit, RepositoryVanished, RepositoryUnreadable.
+    Whatever can be known to fail fails here, while all still serves. Raises NothingRunning, NoBackups, BackupUnknown,
+    BackupUnfit, RepositoryVanished, RepositoryUnreadable, PassphraseChanged, RestoreBlocked.
     """
+    credentials.ensure(environment.state)
     found = backup.catalogue(environment)
     newest = backup.find(found, backup.NEWEST, environment.name)
     chosen = backup.find(found, wanted, environment.name) if wanted else None
     if chosen and not chosen.restore_point:
         raise BackupUnfit(chosen.id, "it has no manifest, so nothing says where it ended")
     passed_over = backup.passed_over(found, newest) if wanted == backup.NEWEST else []
-    return Stake(chosen, newest, _live(environment), passed_over)
+    volume = DATABASE_VOLUME in environment.runtime.volumes()
+    stake = Stake(chosen, newest, _live(environment), volume, passed_over)
+    _refuse_unready(environment, stake.wanted)
+    return stake
 
 
-def deed(environment: Environment, stake: Stake, now: datetime) -> str:
+def observe_undo(environment: Environment) -> Replaced:
+    """What would be put back. Raises NothingReplaced, PassphraseChanged, ClusterFailed."""
+    credentials.ensure(environment.state)
+    kept = cluster.kept(environment.runtime) if DATABASE_VOLUME in environment.runtime.volumes() else None
+    if kept is None:
+        raise NothingReplaced
+    return Replaced(kept, _live(environment))
+
+
+def is_done(stake: Stake | Replaced) -> bool:
+    """Whether this command has finished just that already, as an earlier one had been cut short in it."""
+    return (_way(stake), _title(stake)) in _finished
+
+
+def deed(environment: Environment, stake: Stake | Replaced, now: datetime) -> str:
     """What it does, for the question."""
     project = environment.settings.project
+    if isinstance(stake, Replaced):
+        aside = "what was written since that restore is put aside in its turn"
+        return f"stop {project}, and put back what the last restore replaced; {aside}"
     if stake.backup is None:
-        return f"stop {project}, and put a restored cluster with all that was archived in the place of its own"
+        return f"stop {project}, and give it a restored cluster with all that was archived"
     when = stake.backup.stopped_at
     return f"stop {project}, and take its database back to {at(when)}, {ago(now, when)}; what was written since goes"
 
 
-def undo_deed(environment: Environment) -> str:
-    """What --undo does, for the question."""
-    return (
-        f"stop {environment.settings.project}, and put back what the last restore replaced;"
-        " what was written since that restore is put aside in its turn"
-    )
+def steps(environment: Environment, stake: Stake | Replaced, course: Course | None = None) -> list[Step]:
+    """What `run` does."""
+    course = course or Course()
+    if isinstance(stake, Replaced):
+        return restoring.undo_steps(environment, course)
+    return restoring.steps(environment, stake.wanted, _title(stake), course)
 
 
-def steps(environment: Environment, stake: Stake) -> list[Step]:
-    """What `run` does, for --plan."""
-    return restoring.steps(environment, stake.wanted, _title(stake), Course())
+def run(environment: Environment, stake: Stake | Replaced) -> Outcome:
+    """Do it, each step written down. To put back what was replaced, done again, puts back the other one.
 
-
-def undo_steps(environment: Environment) -> list[Step]:
-    """What `undo` does, for --plan."""
-    return restoring.undo_steps(environment, Course())
-
-
-def run(environment: Environment, stake: Stake) -> Outcome:
-    """Do it, each step written down.
-
-    Raises RestoreFailed with what was there before in its place again, UndoFailed where that could not be.
+    Raises RestoreFailed with what was there before in its place again, RestoreStuck where that could not be, and
+    RestoredUnserved where the app doesn't come up on what was restored.
     """
-    if done := _finished.get((BACKUP, _title(stake))):
+    if done := _finished.get((_way(stake), _title(stake))):
         return done
     course = Course()
-    planned = restoring.steps(environment, stake.wanted, _title(stake), course)
-    _run(environment, planned, {"way": BACKUP, "what": _title(stake), **stake.data()}, course)
+    begun = {"way": _way(stake), "what": _title(stake)} | ({} if isinstance(stake, Replaced) else stake.data())
+    _run(environment, steps(environment, stake, course), begun, course)
     return _outcome(environment, _title(stake), course)
-
-
-def undo(environment: Environment) -> Outcome:
-    """Put back what the last restore replaced; again: forth. Raises NothingReplaced, RestoreFailed, UndoFailed."""
-    if done := _finished.get((UNDO, _REPLACED)):
-        return done
-    course = Course()
-    _run(environment, restoring.undo_steps(environment, course), {"way": UNDO, "what": _REPLACED}, course)
-    return _outcome(environment, _REPLACED, course)
 
 
 def finish(environment: Environment, operation: Operation) -> None:
@@ -196,15 +163,15 @@ def finish(environment: Environment, operation: Operation) -> None:
         operation.close(_take_back(environment, operation), why="cut short")
         return
     ui.note(f"{what} is finished first")
-    course = Course()
+    course = Course(exchange=restoring.exchanged(operation))
     try:
         run_steps(restoring.later(environment, course), within=lambda step: operation.step(step, step))
     except OpentrError as error:
+        exchange = restoring.exchanged(operation)
         operation.close(_take_back(environment, operation), why=error.what)
-        raise RestoreFailed(_reason(error)) from error
-    services = operation.begun.data["running"] or restore_file.meant(environment)
-    _opened(environment, operation, course, services, why="cut short, and finished by a later command")
+        raise RestoreFailed(_reason(error), "before" if exchange and exchange.live else "restored") from error
     begun = operation.begun.data
+    _opened(environment, operation, course, begun["what"], why="cut short, and finished by a later command")
     _finished[begun["way"], begun["what"]] = _outcome(environment, begun["what"], course)
 
 
@@ -214,15 +181,31 @@ def _run(environment: Environment, planned: list[Step], begun: dict[str, Any], c
     try:
         run_steps(planned, within=lambda step: operation.step(step, step), undoing=operation.undoing)
     except BaseException as error:
-        if not operation.has(journal.UNDONE):
-            raise  # it stays open: the next command takes it back
-        if course.exchange:
-            mediastanding.taken_back(environment)
-        operation.close("reverted", why=_reason(error))
-        if isinstance(error, OpentrError) and not isinstance(error, RestoreFailed | NothingReplaced):
-            raise RestoreFailed(_reason(error)) from error
+        _failed(operation, course, error)
         raise
-    _opened(environment, operation, course, restore_file.meant(environment))
+    _opened(environment, operation, course, begun["what"])
+
+
+def _failed(operation: Operation, course: Course, error: BaseException) -> None:
+    """Close the operation if all was taken back; else it stays open, and the next command goes on with it.
+
+    Raises RestoreFailed, RestoreStuck in the place of another error than an interrupt.
+    """
+    if isinstance(error, UndoFailed):
+        raise RestoreStuck(_reason(error.__cause__ or error), [reason for _, reason in error.left]) from error
+    if not operation.has(journal.UNDONE):
+        ui.note("what was there before isn't back yet; this takes it back: ./opentr.sh start prod")
+        return
+    stays = course.exchange is not None and not course.exchange.live
+    if not stays:  # there is something to go back to
+        operation.close("reverted", why=_reason(error))
+    if isinstance(error, OpentrError) and not isinstance(error, NothingReplaced):
+        left: Left = "restored" if stays else "nothing" if course.live == "" else "before"
+        raise RestoreFailed(_reason(error), left) from error
+    if stays:
+        ui.note("what was restored stays in its place; this goes on with it: ./opentr.sh start prod")
+    elif course.live:
+        ui.note("what was there before is there again")
 
 
 def _take_back(environment: Environment, operation: Operation) -> str:
@@ -232,12 +215,11 @@ def _take_back(environment: Environment, operation: Operation) -> str:
     """
     begun = operation.begun.data
     with operation.undoing(), ui.step("put back what was there before"):
-        restoring.take_back(environment, restoring.exchanged(operation), prepared=begun["way"] == BACKUP)
-    if ran := begun["running"]:
+        there = restoring.take_back(environment, restoring.exchanged(operation), prepared=begun["way"] == BACKUP)
+    if there.live and (ran := begun["running"]):
         try:
             with ui.step(f"start {', '.join(ran)}"):
-                environment.runtime.up(ran)
-            mediastanding.taken_back(environment)
+                restoring.serve_again(environment, ran)
         except OpentrError as error:
             ui.note(f"what was there before doesn't serve: {error.what}; {error.hint}")
             return "failed"
@@ -247,19 +229,21 @@ def _take_back(environment: Environment, operation: Operation) -> str:
 def _outcome(environment: Environment, what: str, course: Course) -> Outcome:
     assert course.standing is not None  # noqa: S101 - the last step looks
     ways = addresses.lines(environment)
-    return Outcome(
-        what, course.standing, course.standing.next_line(environment.name), ways, course.reached, course.media
-    )
+    replaced = bool(course.exchange and course.exchange.live)
+    next_ = course.standing.next_line(environment.name)
+    return Outcome(what, course.standing, next_, ways, course.reached, course.media, replaced)
 
 
-def _opened(environment: Environment, operation: Operation, course: Course, services: list[str], **data: str) -> None:
+def _opened(environment: Environment, operation: Operation, course: Course, what: str, **data: str) -> None:
     """Let the app run, and close the operation: also where the app doesn't come up, but not if this is cut short."""
     assert course.standing is not None  # noqa: S101 - as above
+    if environment.state.read(database.RECORD) is None:  # the state has lost it
+        database.record(environment, "migrations", course.standing.revision)
     try:
-        restore_file.open_app(environment, course.standing, services)
+        restore_file.open_app(environment, course.standing, restore_file.meant(environment))
     except OpentrError as error:
         operation.close("done", **data, app=error.what)
-        raise
+        raise RestoredUnserved(what, error.what, error.hint, "./opentr.sh restore prod --undo") from error
     operation.close("done", **data)
     _tidy(environment)
 
@@ -273,6 +257,23 @@ def _tidy(environment: Environment) -> None:
         ui.note(f"what an earlier restore replaced isn't removed: {error.what}; the next one removes it")
 
 
+def _refuse_unready(environment: Environment, wanted: str) -> None:
+    """Raises RestoreBlocked. A lost volume isn't looked at, as looking would make it; nobody is served without it."""
+    if DATABASE_VOLUME not in environment.runtime.volumes():
+        return
+    if fault := cluster.unready(environment.runtime, wanted):
+        raise RestoreBlocked(fault.words, _way_out(environment, fault))
+
+
+def _way_out(environment: Environment, fault: Fault) -> str:
+    if fault.what == backup.ROOM:
+        return "make room there, or free what the last restore replaced: ./opentr.sh clean prod"
+    if "Crypto" in fault.what:
+        file = environment.state.folder / f"secrets/{credentials.PASSPHRASE}"
+        return f"put {file} back from your copy, then: ./opentr.sh config apply prod"
+    return "mend what it names; the others are in ./opentr.sh backup list prod"
+
+
 def _live(environment: Environment) -> reset_prod.Live | None:
     """What serves now, if that can be asked."""
     if not any(each.service == "postgres" and each.healthy for each in environment.runtime.services()):
@@ -283,30 +284,20 @@ def _live(environment: Environment) -> reset_prod.Live | None:
         return None
 
 
-def _title(stake: Stake) -> str:
+def _way(stake: Stake | Replaced) -> str:
+    return UNDO if isinstance(stake, Replaced) else BACKUP
+
+
+def _title(stake: Stake | Replaced) -> str:
+    if isinstance(stake, Replaced):
+        return _REPLACED
     return f"backup {stake.backup.id}" if stake.backup else "all that was archived"
 
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, ServiceUnhealthy):
         return "; ".join([error.what, *(line.strip() for line in list(error.log)[-1:])])
-    if isinstance(error, RestoreFailed):
-        return error.reason
     return error.what if isinstance(error, OpentrError) else "interrupted"
-
-
-def at(moment: datetime) -> str:
-    """A moment as the operator's clock tells it."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def ago(now: datetime, moment: datetime) -> str:
-    """How long ago that was, in its two largest units: 3 h 12 min ago."""
-    left = max(0, round((now - moment).total_seconds()))
-    units = ((left // _DAY, "d"), (left % _DAY // _HOUR, "h"), (left % _HOUR // _MINUTE, "min"), (left % _MINUTE, "s"))
-    first = next((place for place, (count, _) in enumerate(units) if count), len(units) - 1)
-    told = [f"{count} {unit}" for count, unit in units[first : first + 2] if count]
-    return f"{' '.join(told) or '0 s'} ago"
 
 
 _REPLACED = "what the last restore replaced"

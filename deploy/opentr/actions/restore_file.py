@@ -7,7 +7,7 @@ also those of the generation before, whose database goes: the rows of the dump n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from opentr.actions.services import known
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
 from opentr.errors import OpentrError
-from opentr.errors.restore import DumpForeign, DumpTooNew, DumpUnproven
+from opentr.errors.restore import DumpForeign, DumpTooNew, DumpUnproven, RestoredUnserved
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, psql, tables
 from opentr.server.generations import NEXT, PREVIOUS
@@ -100,13 +100,15 @@ def deed(environment: Environment, dump: DumpFile) -> str:
 
 
 def steps(environment: Environment, dump: DumpFile, course: Course | None = None) -> list[Step]:
-    """Load, prove, fence what writes, swap. Raises VolumeVanished, PreviousUnsaved, NoRoom."""
+    """Load, prove, fence what writes, swap. Raises VolumeVanished, PreviousUnsaved, NoRoom, PassphraseLost."""
+    credentials.ensure(environment.state)  # a swap needs them, and a fault of theirs mustn't show in the middle of it
     course = course or Course()
     runtime, state = environment.runtime, environment.state
+    prod = environment.name == "prod"
     load = partial(dumpload.load, environment, dump)
     back = partial(generations.finish_interrupted, state, runtime)
-    fence = reset_prod.fence(environment) if environment.name == "prod" else []
-    if environment.name == "prod":
+    fence = [_reopened(environment, each, course) for each in reset_prod.fence(environment)] if prod else []
+    if prod:
         reset_prod.refuse_unsaved(environment)
     return [
         *_start(environment),
@@ -141,7 +143,8 @@ def run(environment: Environment, dump: DumpFile) -> Outcome:
         open_app(environment, course.standing, services)
     except OpentrError as error:  # the data is swapped in; if this is cut short, the next command opens the app
         operation.close("done", revision=course.standing.revision, app=error.what)
-        raise
+        undo = f"./opentr.sh reset {environment.name} --undo"
+        raise RestoredUnserved(str(dump.path), error.what, error.hint, undo) from error
     operation.close("done", revision=course.standing.revision)
     return _outcome(environment, dump, course.rows, course.standing)
 
@@ -230,6 +233,18 @@ def _start(environment: Environment) -> list[Step]:
         environment.runtime.up(INFRA)
 
     return [Step(f"start {', '.join(INFRA)}", f"docker compose up --detach {' '.join(INFRA)}", begin)]
+
+
+def _reopened(environment: Environment, fence: Step, course: Course) -> Step:
+    """The fence; its undoing starts only what can work on the database, as an interrupted swap is finished."""
+
+    def undo() -> None:
+        if course.operation and course.standing and _swapped(environment, course.operation):
+            open_app(environment, course.standing, meant(environment))
+        elif fence.undo:
+            fence.undo()
+
+    return replace(fence, undo=undo)
 
 
 def _prove(environment: Environment, dump: DumpFile, course: Course) -> None:

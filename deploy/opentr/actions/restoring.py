@@ -12,14 +12,17 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from opentr import credentials, journal
+from opentr import credentials, journal, ui
 from opentr.actions import cluster, database, mediastanding, standing
 from opentr.actions.steps import Step
+from opentr.errors import OpentrError
 from opentr.errors.restore import NothingReplaced
 from opentr.runtimes.base import INFRA
 from opentr.server import psql
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentr.actions.cluster import Clusters
     from opentr.actions.environment import Environment
     from opentr.actions.standing import Standing
@@ -47,8 +50,8 @@ class Course:
     """What the steps find out."""
 
     operation: Operation | None = None
-    live: str = ""
-    """the id of the cluster that is live before"""
+    live: str | None = None
+    """the id of the cluster that is live before; empty: there is none; None: nobody has looked yet"""
     incoming: str = ""
     """the id of the one that was prepared"""
     exchange: Exchange | None = None
@@ -72,16 +75,16 @@ def steps(environment: Environment, wanted: str, title: str, course: Course) -> 
         course.incoming = course.reached.pop("id")
 
     def swap() -> None:
-        _exchange(environment, course, Exchange(course.live, course.incoming))
+        _exchange(environment, course, Exchange(course.live or "", course.incoming))
 
     def back() -> None:
         take_back(environment, course.exchange, prepared=True)
 
     prove = f"restore {title} beside the live cluster, and prove it"
     return [
-        _fence(environment),
-        Step("see what is in the volume", "restore_cluster look", look, back),
-        Step(prove, _PREPARE.format(wanted=wanted), prepare),
+        _fence(environment, course),
+        Step("see what is in the volume", "restore_cluster look", look),
+        Step(prove, _PREPARE.format(wanted=wanted), prepare, back, halfway=True),
         Step(SWAP, _SWAP, swap),
         *later(environment, course),
     ]
@@ -91,7 +94,7 @@ def undo_steps(environment: Environment, course: Course) -> list[Step]:
     """Put back what the last restore replaced, and put aside what is live; again: forth."""
 
     def look() -> None:
-        _require_other(environment)
+        course.live = _require_other(environment).live
 
     def swap() -> None:
         there = _require_other(environment)
@@ -101,7 +104,7 @@ def undo_steps(environment: Environment, course: Course) -> list[Step]:
         take_back(environment, course.exchange, prepared=False)
 
     return [
-        _fence(environment),
+        _fence(environment, course),
         Step("see what can be put back", "restore_cluster look", look),
         Step(SWAP, _BACK, swap, back, halfway=True),
         *later(environment, course),
@@ -129,18 +132,32 @@ def later(environment: Environment, course: Course) -> list[Step]:
     ]
 
 
-def take_back(environment: Environment, exchange: Exchange | None, *, prepared: bool) -> None:
+def take_back(environment: Environment, exchange: Exchange | None, *, prepared: bool) -> Clusters:
     """Put the volume as it was before, however far it came; with `prepared` what was restored for it goes.
 
-    What has served before stays. Raises RestoreFailed.
+    What has served before stays, and what was restored where nothing was before. Returns what is there then. Raises
+    ClusterFailed.
     """
     runtime = environment.runtime
     runtime.stop(_FENCED)
     there = cluster.look(runtime)
     if exchange and exchange.live and there.live != exchange.live:
-        cluster.put(runtime, exchange.live)
-    if prepared:
-        cluster.drop(runtime, exchange.incoming if exchange else "")
+        there = cluster.put(runtime, exchange.live)
+    return cluster.drop(runtime, exchange.incoming if exchange else "") if prepared else there
+
+
+def serve_again(environment: Environment, services: Sequence[str]) -> None:
+    """Start what ran before, on what was there before: the data services, their media files, then the app.
+
+    Raises ServiceUnhealthy.
+    """
+    data = [name for name in services if name in INFRA]
+    app = [name for name in services if name not in INFRA]
+    if data:
+        environment.runtime.up(data)
+        mediastanding.taken_back(environment)
+    if app:
+        environment.runtime.up(app)
 
 
 def exchanged(operation: Operation) -> Exchange | None:
@@ -166,17 +183,24 @@ def fenced(environment: Environment) -> list[str]:
     return [name for name in _FENCED if name in at_work]
 
 
-def _fence(environment: Environment) -> Step:
+def _fence(environment: Environment, course: Course) -> Step:
     runtime = environment.runtime
     first = fenced(environment)
+    serving = any(each.service == "postgres" and each.healthy for each in runtime.services())
 
     def stop() -> None:
         if first:
             runtime.stop(first)
 
     def start_again() -> None:
-        if first:
-            runtime.up(first)
+        if not first or course.live == "":
+            return
+        try:
+            serve_again(environment, first)
+        except OpentrError as error:
+            if serving:
+                raise
+            ui.note(f"what was there before doesn't serve, as it didn't then: {error.what}")
 
     what = f"stop {', '.join(first)}" if first else "nothing to stop"
     return Step(what, f"docker compose stop {' '.join(first)}", stop, start_again, halfway=True)

@@ -187,6 +187,8 @@ def _database_step(environment: Environment, source: Source) -> Step:
         generations.finish_interrupted(environment.state, environment.runtime)
         there = generations.LIVE in generations.databases(environment.runtime)
         if there and generations.has_tables(environment.runtime):
+            if made is None:  # the state has lost it
+                database.record(environment, source, tables.revision(environment.runtime, generations.LIVE))
             return
         _refuse_lost(environment)
         database.make_database(environment, source)

@@ -1,4 +1,4 @@
-"""How deploys look, in lines of at most 80 columns where names are short."""
+"""How deploys look, in lines of at most 80 columns."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from opentr.actions.history import Entry
 
-_TITLES = ("id", "way", "release", "outcome", "revision", "took")
+_TITLES = ("id", "way", "release", "outcome")
 _SHOWN = ("label", "dump", "pending", "applied", "replaced", "tables", "rows", "revision")
 
 
 def table(entries: Sequence[Entry]) -> list[str]:
-    """A line each."""
+    """A line each; the revision and the phases are told by `lines`."""
     if not entries:
         return ["nothing was deployed here yet; type ./opentr.sh deploy prod"]
     return columns([_row(each) for each in entries], titles=_TITLES)
@@ -54,13 +54,12 @@ def data(entry: Entry) -> dict[str, object]:
 
 
 def _row(entry: Entry) -> dict[str, str]:
+    took = f" in {seconds(entry.seconds)}" if entry.outcome == "done" and entry.seconds is not None else ""
     return {
         "id": entry.id,
         "way": entry.way,
         "release": entry.release or entry.to,
-        "outcome": _outcome(entry),
-        "revision": entry.revision or "",
-        "took": seconds(entry.seconds) if entry.seconds is not None else "",
+        "outcome": _outcome(entry) + took,
     }
 
 

@@ -16,23 +16,39 @@ if TYPE_CHECKING:
 
 @click.command(epilog=words.examples("clean", "clean prod --plan"))
 @words.environment
+@click.option("--replaced", is_flag=True, help="prod: also what restores have put aside and may still be needed.")
 @words.plan
+@words.confirm
 @words.yes
 @words.runtime
-def clean(*, environment: str, plan: bool, yes: bool, runtime: str | None) -> None:
+def clean(  # noqa: PLR0913 - what a user may say
+    *, environment: str, replaced: bool, plan: bool, confirm: str | None, yes: bool, runtime: str | None
+) -> None:
     """Remove what nothing needs any more.
 
-    Those are old images and templates, leftovers of killed commands, and the logs of builds.
+    Those are old images and templates, leftovers of killed commands, the logs of builds, and in prod what restores have
+    put aside, once a backup of what serves now is proven. With --replaced that goes before, too, and the environment's
+    name is asked for.
     """
+    from opentr.actions import aside
     from opentr.actions import remove as action
-    from opentr.actions.environment import opened
+    from opentr.actions.opening import opened
     from opentr.cli import terminal
 
+    if replaced and environment != "prod":
+        raise click.UsageError("--replaced is for prod: ./opentr.sh clean prod --replaced")
     with opened(environment, command=f"clean {environment}", changes=not plan, runtime=runtime) as found:
-        steps = action.clean_steps(found)
+        put_aside = aside.found(found)
+        steps = [*action.clean_steps(found), *aside.chosen(put_aside, anyway=replaced)]
+        for each in put_aside:
+            if each.needed and not replaced:
+                click.echo(f"stays: {each.step.what.removeprefix('remove ')}: {each.needed}", err=True)
         if not plan and steps:
             _tell(steps)
-            terminal.confirmed(yes=yes, deed="remove these")
+            if replaced:
+                terminal.confirmed_name(environment, given=confirm, deed="remove these, for good")
+            else:
+                terminal.confirmed(yes=yes, deed="remove these")
         _run(steps, plan=plan)
 
 

@@ -96,21 +96,15 @@ def _from_backup(  # noqa: PLR0913 - as above
     from opentr.actions import restore as action
     from opentr.cli import terminal
 
-    if undo:
-        if plan:
-            terminal.print_plan(action.undo_steps(found))
-            return
-        terminal.confirmed_name(found.name, given=confirm, deed=action.undo_deed(found))
-        done = action.undo(found)
-    else:
-        stake = action.observe(found, backup)
-        if plan:
-            terminal.print_plan(action.steps(found, stake))
-            return
+    stake = action.observe_undo(found) if undo else action.observe(found, backup)
+    if plan:
+        terminal.print_plan(action.steps(found, stake))
+        return
+    if not action.is_done(stake):
         now = datetime.now(UTC)
         click.echo("\n".join(stake.lines(now)), err=True)
         terminal.confirmed_name(found.name, given=confirm, deed=action.deed(found, stake, now))
-        done = action.run(found, stake)
+    done = action.run(found, stake)
     if as_json:
         terminal.print_json(done.data())
     else:

@@ -33,6 +33,9 @@ QUIET_SECONDS = 10.0
 LONG_SECONDS = 2.0
 """Without a terminal a step that takes longer than this tells that it has begun."""
 
+_BAR_WIDTH = 24
+_FRAME_WIDTH = 2
+"""Of the spinner's sign and the blank behind it."""
 _STATES = {"healthy": "green", "starting|created": "yellow", "unhealthy|restarting|exited|dead|paused": "red"}
 """The colours of what stands in a line's second column."""
 _MINUTE = 60
@@ -82,7 +85,7 @@ class _PlainStep:
         self._told = began
         self._last = ""
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, part: float | None = None) -> None:  # noqa: ARG002 - for those who can draw
         """Tell how far it has come, now and then, if it has come further."""
         if text != self._last and time.monotonic() - self._told >= QUIET_SECONDS:
             self._told, self._last = time.monotonic(), text
@@ -153,6 +156,7 @@ class _LivelyStep:
         self.what = what
         self._began = time.monotonic()
         self._progress = ""
+        self._part: float | None = None
         self._spinner = Spinner("dots", style="cyan")
 
     @property
@@ -160,18 +164,28 @@ class _LivelyStep:
         """Seconds since it began."""
         return time.monotonic() - self._began
 
-    def show(self, text: str) -> None:
+    def show(self, text: str, part: float | None = None) -> None:
         """Show how far it has come."""
-        self._progress = text
+        self._progress, self._part = text, part
 
     def rendered(self) -> RenderableType:
         """The line as it looks now, cut at the terminal's edge."""
         from rich.text import Text
 
-        line = Text(f"{self.what}  ", no_wrap=True, overflow="ellipsis")
+        line = Text(f"{self.what}  ")
+        if self._part is not None:
+            line.append_text(_bar(self._part))
         line.append("  ".join(filter(None, (self._progress, seconds(self.duration)))), style="dim")
+        line.truncate(console().width - _FRAME_WIDTH, overflow="ellipsis")  # the spinner would wrap it
         self._spinner.update(text=line)
         return self._spinner
+
+
+def _bar(part: float) -> Text:
+    from rich.text import Text
+
+    full = round(_BAR_WIDTH * min(max(part, 0.0), 1.0))
+    return Text.assemble(("█" * full, "cyan"), ("░" * (_BAR_WIDTH - full), "dim"), "  ")
 
 
 def console(*, stderr: bool = True) -> Console:

@@ -3,9 +3,10 @@
 OpentrError
 ├── BackupUnknown, BackupAmbiguous, NoBackups
 ├── RepositoryUnreadable, RepositoryVanished
+├── RepositoryLocked
 ├── BackupFailed, BackupDamaged
 ├── BackupUnproven, ProofUnfinished
-└── PassphraseChanged
+└── PassphraseChanged, PassphraseLost
 """
 
 from __future__ import annotations
@@ -86,6 +87,19 @@ class RepositoryVanished(OpentrError):
         )
 
 
+class RepositoryLocked(OpentrError):
+    """Another backup went on for longer than we wait. `holder` says which: full backup (schedule) since 12:00 UTC."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(
+            f"another backup is at work, no second one was begun: {holder}",
+            "try again when it has ended; how it fares: ./opentr.sh logs prod backup",
+        )
+        self.holder = holder
+
+
 class BackupFailed(OpentrError):
     """A backup wasn't taken, or not to its end; the ones before are as they were. `reason` says what happened."""
 
@@ -127,14 +141,32 @@ class ProofUnfinished(OpentrError):
 
 
 class PassphraseChanged(OpentrError):
-    """The backups' passphrase isn't the one that was made first, and a repository can't take another."""
+    """The backups' passphrase isn't the one that was made first, and a repository can't take another.
+
+    `elsewhere` is another file of ours that still has the first one; None if there is none.
+    """
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, file: Path, elsewhere: Path | None) -> None:
+        super().__init__(
+            f"{file}: this isn't the passphrase that the backups were made with",
+            f"remove the file: the next command takes the right one from {elsewhere}"
+            if elsewhere
+            else "put the file back from your copy: without it no backup can be read",
+        )
+        self.file = file
+
+
+class PassphraseLost(OpentrError):
+    """The backups' passphrase was made once, and its file is gone. It is never made again."""
 
     exit_code = ExitCode.BLOCKED
 
     def __init__(self, file: Path) -> None:
         super().__init__(
-            f"{file}: this isn't the passphrase that the backups were made with",
-            "put the file back from your copy: without it no backup can be read",
+            f"{file} is gone: the backups can't be read without this passphrase, and none was made in its place",
+            "put the file back from your copy, one line as it was; then the same command again",
         )
         self.file = file
 

@@ -3,18 +3,35 @@
 OpentrError
 ├── DumpUnusable, DumpForeign, DumpTooNew, DumpRefused, DumpUnproven
 ├── DatabaseUnreadable
-└── NothingReplaced, BackupUnfit, RestoreFailed
+├── NothingReplaced, AsideUnjudged, BackupUnfit, RestoreBlocked
+└── ClusterFailed, RestoreFailed, RestoreStuck, RestoredUnserved
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from opentr.errors import ExitCode, OpentrError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+Left = Literal["before", "nothing", "restored"]
+"""What is in the volume after a restore that failed: what was there before; nothing; or, where nothing was before, what
+was restored."""
+_CHOOSE = "choose another backup: ./opentr.sh backup list prod"
+_LEFT: dict[Left, tuple[str, str]] = {
+    "before": (
+        "what was there before is there again",
+        f"see what serves now: ./opentr.sh status prod; then {_CHOOSE}",
+    ),
+    "nothing": ("there was no data before, and there is none now", _CHOOSE),
+    "restored": (
+        "there was no data before, and what was restored stays in its place",
+        "see why: ./opentr.sh logs prod postgres; then go on with it: ./opentr.sh start prod",
+    ),
+}
 
 
 class DumpUnusable(OpentrError):
@@ -95,6 +112,15 @@ class NothingReplaced(OpentrError):
         )
 
 
+class AsideUnjudged(OpentrError):
+    """Something else was put aside than what was looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "what the last restore replaced is another cluster by now, and stays", "look again: ./opentr.sh clean prod"
+        )
+
+
 class BackupUnfit(OpentrError):
     """A backup that can't be restored to where it ended."""
 
@@ -106,12 +132,58 @@ class BackupUnfit(OpentrError):
         )
 
 
-class RestoreFailed(OpentrError):
-    """The cluster could not be restored; what was there before is there again."""
+class RestoreBlocked(OpentrError):
+    """A restore from a backup would fail as soon as it begins; nothing was touched."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(f"the restore can't begin: {reason}; nothing was touched", hint)
+        self.reason = reason
+
+
+class ClusterFailed(OpentrError):
+    """The program that works on the clusters in the volume has failed; what that means, who has called it knows."""
+
+    exit_code = ExitCode.OPERATOR
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the restore failed: {reason}; what was there before is there again",
-            "see what serves now: ./opentr.sh status prod; then choose another backup: ./opentr.sh backup list prod",
+            reason, "mend what it names, then type the same again; see what serves: ./opentr.sh status prod"
         )
         self.reason = reason
+
+
+class RestoreFailed(OpentrError):
+    """The cluster could not be restored, and what had been done is taken back. Else it is RestoreStuck."""
+
+    def __init__(self, reason: str, left: Left = "before") -> None:
+        now, hint = _LEFT[left]
+        super().__init__(f"the restore failed: {reason}; {now}", hint)
+        self.reason = reason
+        self.left = left
+
+
+class RestoreStuck(OpentrError):
+    """A restore has failed, and taking it back has failed as well; the next command tries that again."""
+
+    exit_code = ExitCode.OPERATOR
+
+    def __init__(self, reason: str, left: Sequence[str]) -> None:
+        super().__init__(
+            f"the restore failed: {reason}; and taking it back failed: {'; '.join(left)}",
+            "mend what it names, then go on taking it back: ./opentr.sh start prod",
+        )
+        self.left = left
+
+
+class RestoredUnserved(OpentrError):
+    """The data is restored and in its place, and the app doesn't come up on it."""
+
+    exit_code = ExitCode.OPERATOR
+
+    def __init__(self, what: str, reason: str, log: str, undo: str) -> None:
+        super().__init__(
+            f"{what} is restored, and the app doesn't come up on it: {reason}",
+            f"{log}; what it replaced comes back by: {undo}",
+        )

@@ -129,6 +129,8 @@ class Backup:
     """None: without a manifest, so that no proof can be made"""
     receipt: Receipt | None = None
     """of its newest proof; None: nobody tried"""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """seconds of each part, where it was taken just now: the copy, the manifest, the wait for the archive"""
 
     @property
     def id(self) -> str:

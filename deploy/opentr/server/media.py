@@ -6,12 +6,13 @@ renames it: one that was overwritten in place would change in several generation
 
 A folder says in `.generation` which database's files it has, by the token that names that, and in `.holds` which
 others' files it has all of. What no database beside names any more goes to `aside`, likewise what couldn't be had twice
-under one name, and is never removed by us.
+under one name, and is removed by `clean prod` alone, once no backup can name it any more.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from opentr.server import mediascripts
@@ -25,6 +26,19 @@ those of the one before alone."""
 Placed = Literal["same", "changed", "unknown"]
 FOLDER = "/srv/media"
 """Where all of them are."""
+
+
+@dataclass(frozen=True)
+class Aside:
+    """A folder of files that no database beside names any more."""
+
+    name: str
+    files: int
+    """that are nowhere else"""
+    bytes: int
+    """of those"""
+    since: datetime
+    """when it was put there"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,20 @@ def swap(runtime: Runtime, incoming: Incoming) -> None:
 def discard(runtime: Runtime) -> None:
     """Remove the folder that a swap has put out of the way, which may take a while. Raises ProcessFailed."""
     _run(runtime, mediascripts.DISCARD)
+
+
+def aside(runtime: Runtime) -> list[Aside]:
+    """What was put aside. Raises ProcessFailed."""
+    rows = (line.split() for line in _run(runtime, mediascripts.ASIDE).splitlines())
+    return [
+        Aside(name, int(files), int(bytes_), datetime.fromtimestamp(int(since), UTC))
+        for since, files, bytes_, name in rows
+    ]
+
+
+def forget(runtime: Runtime, folder: Aside) -> None:
+    """Remove a folder that was put aside, for good. Raises ProcessFailed."""
+    _run(runtime, mediascripts.FORGET, folder.name)
 
 
 def place(runtime: Runtime, token: str) -> Placed:

@@ -156,3 +156,28 @@ flock 9
 rm -rf discarded
 """
 """Words: the folder."""
+ASIDE = """
+set -eu
+cd "$1"
+for folder in aside/*; do
+    if [ -d "$folder" ]; then
+        stat -c %Z "$folder"
+        find "$folder" -type f ! -name '.*' -links 1 -printf '%s\\n' |
+            awk '{ bytes += $1 } END { printf "%d %.0f\\n", NR, bytes }'
+        basename "$folder"
+    fi
+done | paste -d ' ' - - -
+"""
+"""Of each folder that was put aside: since when, how many files that are nowhere else, their bytes, its name."""
+FORGET = """
+set -eu
+cd "$1"
+exec 9>.lock
+flock 9
+rm -rf discarded
+if [ -d "aside/$2" ]; then
+    mv -T "aside/$2" discarded
+    rm -rf discarded
+fi
+"""
+"""Words: the folder, the name of one that was put aside. Half a folder never has that name."""

@@ -99,7 +99,7 @@ def at_work(stack: Stack, *words: str) -> Iterator[Running]:
 
 def journal(stack: Stack) -> list[Operation]:
     """All operations of the stack, oldest first."""
-    return operations(State(stack.state, "", "", stack.project))
+    return operations(State(stack.state, "", "", stack.project, "prod"))
 
 
 def current(stack: Stack) -> dict[str, Any]:

@@ -226,15 +226,57 @@ def test_a_dump_by_wish_stands_in_the_list_and_is_proven_again(prod: Stack):
     prod.done("backup", "verify", dump["id"])
 
 
-def test_the_schedule_takes_what_is_due_and_postgres_is_left_alone(prod: Stack):
+@pytest.mark.parametrize("kind", ["incr", "diff", "full"])
+def test_the_schedule_takes_what_is_due_and_postgres_is_left_alone(prod: Stack, kind: str):
     postgres = prod.containers()["postgres"]
-    prod.done("config", "apply", "prod", OPENTR_BACKUP_INCR_EVERY="1s")
-    known = len(listed(prod))
-    wait_until(lambda: len(listed(prod)) > known)
-    newest = listed(prod)[known]
-    assert (newest["kind"], newest["reason"]) == ("incr", "schedule")
-    assert prod.containers()["postgres"].id == postgres.id
+    known = {each["label"] for each in listed(prod)}
+    prod.done("config", "apply", "prod", **{f"OPENTR_BACKUP_{kind.upper()}_EVERY": "1s"})
+    wait_until(lambda: any(each["label"] not in known for each in listed(prod)))
     prod.done("config", "apply", "prod")
+    first = next(each for each in listed(prod) if each["label"] not in known)
+    assert (first["kind"], first["reason"]) == (kind, "schedule")
+    assert prod.containers()["postgres"].id == postgres.id
+
+
+def test_another_pgbackrest_is_told_as_what_it_is_and_nothing_is_begun(prod: Stack):
+    before = listed(prod)
+    lock = f"exec flock {REPOSITORY}/lock/main-backup-1.lock sh -c 'echo held; exec cat'"
+    command = ["docker", "exec", "-i", prod.containers()["backup"].id, "sh", "-c", lock]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        said = prod("backup", "prod")
+        holder.stdin.close()
+    assert said.returncode == 4, said.stderr
+    assert said.stderr.splitlines()[-2:] == [
+        "another backup is at work, no second one was begun: a pgBackRest that isn't ours",
+        "try again when it has ended; how it fares: ./opentr.sh logs prod backup",
+    ]
+    assert listed(prod) == before
+
+
+def test_a_lost_passphrase_comes_back_or_stops_the_backup_before_it_begins(prod: Stack):
+    secrets = prod.state / "secrets"
+    passphrase, cipher = secrets / "backup_passphrase", secrets / "pgbackrest_cipher"
+    kept = {file: file.read_text() for file in (passphrase, cipher)}
+    passphrase.unlink()
+    said = prod("backup", "prod")
+    assert said.returncode == 0, said.stderr
+    assert "secrets/backup_passphrase was gone; it is there again" in said.stderr
+    assert passphrase.read_text() == kept[passphrase]
+    cipher.unlink()
+    taken(prod)
+    assert cipher.read_text() == kept[cipher]
+    before = listed(prod)
+    passphrase.unlink()
+    cipher.unlink()
+    said = prod("backup", "prod")
+    assert said.returncode == 4, said.stderr
+    assert said.stderr.splitlines()[-2].startswith(f"{passphrase} is gone: ")
+    assert listed(prod) == before
+    passphrase.write_text(kept[passphrase])
+    assert taken(prod)["error"] is False
 
 
 def test_without_a_running_database_no_backup_is_taken_and_the_old_ones_are_listed(prod: Stack):

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.deploying import aftermath, at_work, backups, current, loaded, names, revision
+from tests.e2e.transcribing import record_long_talk, transcribing
 from tests.e2e.watching import LIVE, inside, sql, wait_until
 from tests.e2e.writers import faults, visiting, writing
 from tests.trees import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.conftest import MakeStack
     from tests.stacks import Said, Stack
@@ -129,11 +131,16 @@ def test_nothing_pending(prod: Stack):
     assert revision(prod) == before
 
 
-def test_a_harmless_migration(prod: Stack, tree: Tree):
+def test_a_harmless_migration_while_a_recording_is_transcribed(prod: Stack, tree: Tree, tmp_path: Path):
     wanted = tree.add_revision("Colours of tags", "ALTER TABLE tag ADD COLUMN colour varchar(20)")
     before = current(prod)["current"]
-    with under_load(prod):
-        deploy(prod)
+    talk = record_long_talk(tmp_path / "at work.mp3")
+    with under_load(prod), at_work(prod, "deploy", "prod") as running:
+        running.wait_for("migrate")
+        with transcribing(prod, talk, "prod") as work:
+            assert running.exit_code() == 0, running.said
+            work.is_done_once()
+            assert work.attempts() == 1
     assert revision(prod) == wanted
     assert current(prod)["current"] != before
     assert current(prod)["previous"] == before

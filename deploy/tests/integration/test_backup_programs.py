@@ -3,148 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from opentr.settings import CHECKOUT
-from tests.stacks import Stack
+from tests.integration.programs import REPOSITORY, RETENTION_FULL, last_line, prod_without_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentr.containers import Engine
+    from tests.integration.programs import Programs
 
-REPOSITORY = "/var/lib/pgbackrest"
-RETENTION_FULL = 2
-WRITERS = 6
 SIGKILLED = 137
-LOAD = r"""
-BEGIN;
-INSERT INTO public.tag (name) VALUES (md5(random()::text || clock_timestamp()::text));
-UPDATE public."user" SET full_name = md5(random()::text) WHERE id = 1;
-END;
-"""
-
-
-class Programs:
-    """A prod whose backups are only those that a test asks for."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-
-    def inside(self, service: str, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a program in a running service."""
-        container = self.stack.containers()[service].id
-        command = ["docker", "exec", "-i", container, *argv]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-
-    def once(self, service: str, *argv: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in a container of its own."""
-        return subprocess.run(
-            [*self._compose, "run", "--rm", "--no-deps", "-T", service, *argv],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def compose(self, *words: str) -> None:
-        subprocess.run([*self._compose, *words], capture_output=True, check=True)
-
-    @property
-    def _compose(self) -> list[str]:
-        file, variables = CHECKOUT / "docker-compose.prod.yml", self.stack.state / "compose.env"
-        options = ["--project-name", self.stack.project, "--project-directory", str(CHECKOUT)]
-        files = ["--env-file", str(variables), "--file", str(file), "--profile", "*"]
-        return ["docker", "compose", *options, *files, "--progress", "quiet"]
-
-    def take(self, kind: str = "incr") -> dict[str, Any]:
-        return last_line(self.inside("backup", "take_backup", kind, "test"))
-
-    def prove(self, label: str) -> dict[str, Any]:
-        return last_line(self.once("proof", "prove_backup", label))
-
-    def prove_for_good(self, label: str) -> None:
-        """Prove a backup and keep the receipt, as the tool does."""
-        receipt = json.dumps(self.prove(label))
-        assert last_line(self.inside("backup", "keep_receipt", label, stdin=receipt))["ok"] is True
-
-    def listed(self) -> list[dict[str, Any]]:
-        """All backups, as pgBackRest tells of them."""
-        [stanza] = json.loads(self.inside("backup", "pgbackrest", "--stanza=main", "info", "--output=json").stdout)
-        found: list[dict[str, Any]] = stanza["backup"]
-        return found
-
-    def log(self) -> set[str]:
-        """The segments of the log that are archived."""
-        said = self.inside("backup", "find", f"{REPOSITORY}/archive", "-name", "0*-*", "-printf", "%f\n")
-        return {line[:24] for line in said.stdout.splitlines()}
-
-    def psql(self, sql: str) -> str:
-        said = self.inside("postgres", "psql", "-XAtq", "-U", "postgres", "-d", "opentranscribe", "-c", sql)
-        assert said.returncode == 0, said.stderr
-        return said.stdout.strip()
-
-    def manifest(self, label: str) -> dict[str, Any]:
-        said = self.inside("backup", "cat", f"{REPOSITORY}/manifests/{label}.json")
-        found: dict[str, Any] = json.loads(said.stdout)
-        return found
-
-    @contextmanager
-    def started(self, script: str, word: str) -> Iterator[subprocess.Popen[str]]:
-        """A shell script in `backup`, when it has said the word; its input ends with the block."""
-        command = ["docker", "exec", "-i", self.stack.containers()["backup"].id, "sh", "-c", script]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-            assert running.stdout is not None
-            assert any(word in line for line in running.stdout), "it ended before"
-            yield running
-            assert running.stdin is not None
-            running.stdin.close()
-
-    @contextmanager
-    def writers(self) -> Iterator[list[str]]:
-        """Writers through the pool for as long as the block lasts; what they say afterwards is added to the list."""
-        said: list[str] = []
-        self.inside("postgres", "sh", "-c", "cat >/tmp/load.sql", stdin=LOAD)
-        load = f"exec pgbench -n -h pgbouncer -p 6432 -U app_rw -c {WRITERS} -T 120 -f /tmp/load.sql opentranscribe"
-        login = "PGPASSWORD=$(cat /run/secrets/app_rw_password)"
-        container = self.stack.containers()["postgres"].id
-        command = ["docker", "exec", container, "sh", "-c", f"echo $$ >/tmp/load.pid; {login} {load}"]
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        try:
-            yield said
-        finally:
-            # Until it is over by itself: pgbench counts failures then alone.
-            self.inside("postgres", "sh", "-c", "kill -INT $(cat /tmp/load.pid)")
-            said.append(running.communicate()[0])
-
-
-def last_line(said: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """What a program answers; it fails exactly if that names a fault."""
-    assert said.stdout, said.stderr
-    *progress, last = said.stdout.splitlines()
-    assert [line for line in progress if not line.startswith("progress: ")] == []
-    answer: dict[str, Any] = json.loads(last)
-    assert ("fault" in answer) == (said.returncode != 0), said.stderr
-    return answer
 
 
 @pytest.fixture(scope="module")
 def programs(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
-    never = {f"OPENTR_BACKUP_{kind}_EVERY": "none" for kind in ("FULL", "DIFF", "INCR")}
-    stack = Stack(
-        engine,
-        tmp_path_factory.mktemp("state"),
-        settings={**never, "OPENTR_BACKUP_RETENTION_FULL": str(RETENTION_FULL)},
-    )
-    try:
-        stack.done("start", "prod")
-        yield Programs(stack)
-    finally:
-        stack.remove()
+    with prod_without_schedule(engine, tmp_path_factory.mktemp("state")) as found:
+        yield found
 
 
 def test_without_a_schedule_the_first_start_makes_the_repository_and_no_backup(programs: Programs) -> None:
@@ -169,14 +47,6 @@ def test_a_manifest_under_writers_is_what_its_restore_has_and_no_writer_fails(pr
         assert receipt["restore_point"] == each["restore_point"]
 
 
-def test_a_restore_that_differs_is_told_by_table(programs: Programs) -> None:
-    label = programs.take()["label"]
-    file = f"/var/lib/pgbackrest/manifests/{label}.json"
-    change = f"jq '.tables[\"public.without_key\"].rows = 7' {file} >/tmp/m && cat /tmp/m >{file}"
-    assert programs.inside("backup", "sh", "-c", change).returncode == 0
-    assert programs.prove(label)["objects"] == ["table public.without_key: 7 rows in the manifest, 1 restored"]
-
-
 def test_a_backup_that_was_killed_does_not_stop_the_next_one(programs: Programs) -> None:
     script = "echo $$ >/tmp/killed.pid; exec take_backup full killed"
     with programs.started(script, "full backup") as running:
@@ -191,6 +61,15 @@ def test_who_waits_for_another_backup_gives_up_in_the_end_and_names_it(programs:
         said = programs.inside("backup", "env", "LOCK_SECONDS=1", "take_backup", "incr", "test")
     assert "progress: waiting for hung" in said.stdout
     assert last_line(said) == {"fault": "locked", "object": "hung", "objects": ["hung"]}
+    assert "fault" not in programs.take()
+
+
+def test_a_pgbackrest_that_is_not_ours_is_told_as_one_that_holds_the_repository(programs: Programs) -> None:
+    file = f"{REPOSITORY}/lock/main-backup-1.lock"
+    with programs.started(f"exec flock {file} sh -c 'echo held; exec cat'", "held"):
+        answer = programs.take()
+    assert answer["fault"] == "locked"
+    assert answer["object"] == "a pgBackRest that isn't ours"
     assert "fault" not in programs.take()
 
 

@@ -44,7 +44,7 @@ def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     monkeypatch.setenv("OPENTR_ENV_FILE", "none")
     (folder / "state").mkdir()
     runtime: Any = Embedded()
-    return Environment(settings.read("prod"), State(folder / "state", "id", "key", "opentr-test"), runtime)
+    return Environment(settings.read("prod"), State(folder / "state", "id", "key", "opentr-test", "prod"), runtime)
 
 
 def release(name: str, **changes: object) -> Release:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opentr import credentials, settings, state
+from opentr import credentials, settings, state, ui
 from opentr.errors import CredentialInvalid, ExitCode
-from opentr.errors.backup import PassphraseChanged
+from opentr.errors.backup import PassphraseChanged, PassphraseLost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from opentr.state import State
@@ -33,7 +34,7 @@ def write(opened: State, name: str, text: str) -> Path:
 def test_secrets_are_made_once_and_all_differ(opened: State):
     first = credentials.ensure(opened)
     assert first == credentials.ensure(opened)
-    assert len(set(first.values())) == len(credentials.NAMES) == 9
+    assert len(set(first.values())) == len(credentials.NAMES) == 11
     for name in credentials.NAMES:
         assert (opened.folder / "secrets" / name).read_text() == first[name].reveal() + "\n"
 
@@ -129,18 +130,96 @@ def test_the_statements_hold_verifiers_and_no_password(opened: State):
     assert not [text for text in made.values() if text in sql]
 
 
-@pytest.mark.parametrize("text", [None, "another-passphrase-than-before"])
-def test_a_passphrase_that_is_not_the_first_one_is_refused(opened: State, text: str | None) -> None:
+class Notes(ui.Silent):
+    """Keeps what a person is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep one line."""
+        self.lines.append(text)
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    notes = Notes()
+    ui.use(notes)
+    yield notes.lines
+    ui.use(ui.Silent())
+
+
+@pytest.fixture
+def prod(tmp_path: Path) -> State:
+    return state.opened(settings.read("prod", {"OPENTR_ENV_FILE": "none", "OPENTR_STATE_DIR": str(tmp_path)}))
+
+
+def test_a_passphrase_that_is_not_the_first_one_is_refused(prod: State) -> None:
     """Nothing may begin to encrypt with another one: what there is could never be read again."""
-    first = credentials.ensure(opened)
-    assert credentials.ensure(opened) == first
-    file = opened.folder / "secrets" / credentials.PASSPHRASE
-    file.unlink()
-    if text:
-        file.write_text(text + "\n")
+    first = credentials.ensure(prod)
+    file = write(prod, credentials.PASSPHRASE, "another-passphrase-than-before\n")
     with pytest.raises(PassphraseChanged) as caught:
-        credentials.ensure(opened)
+        credentials.ensure(prod)
+    assert caught.value.hint.startswith("put the file back from your copy")
+    write(prod, credentials.CIPHER, credentials.cipher(first))
+    with pytest.raises(PassphraseChanged) as caught:
+        credentials.ensure(prod)
+    assert caught.value.hint.startswith("remove the file")
     assert caught.value.exit_code is ExitCode.BLOCKED
     assert first[credentials.PASSPHRASE].reveal() not in f"{caught.value.what} {caught.value.hint}"
+    file.unlink()
+    assert credentials.ensure(prod) == first
+
+
+def test_a_passphrase_that_was_removed_is_never_made_again(prod: State) -> None:
+    first = credentials.ensure(prod)
+    file = prod.folder / "secrets" / credentials.PASSPHRASE
+    file.unlink()
+    for other in (None, "[global]\nrepo1-cipher-pass=another-passphrase-than-before\n", "", "\0"):
+        if other is not None:
+            write(prod, credentials.CIPHER, other)
+        with pytest.raises(PassphraseLost) as caught:
+            credentials.ensure(prod)
+        assert str(file) in caught.value.what
+        assert not file.exists()
     file.write_text(first[credentials.PASSPHRASE].reveal() + "\n")
-    assert credentials.ensure(opened) == first
+    assert credentials.ensure(prod) == first
+
+
+def test_a_passphrase_that_was_removed_comes_back_from_where_pgbackrest_reads_it(prod: State, told: list[str]) -> None:
+    first = credentials.ensure(prod)
+    write(prod, credentials.CIPHER, credentials.cipher(first))
+    write(prod, credentials.PASSPHRASE, "").unlink()
+    assert credentials.ensure(prod) == first
+    assert told == [
+        "secrets/backup_passphrase was gone; it is there again, from secrets/pgbackrest_cipher; keep a copy elsewhere"
+    ]
+    assert credentials.ensure(prod) == first
+    assert len(told) == 1
+
+
+def test_without_any_record_a_passphrase_is_not_made_where_services_ran(prod: State) -> None:
+    credentials.applied(prod, credentials.ensure(prod))
+    prod.remove("passphrase")
+    write(prod, credentials.PASSPHRASE, "").unlink()
+    with pytest.raises(PassphraseLost):
+        credentials.ensure(prod)
+
+
+def test_in_dev_which_has_no_repository_all_secrets_can_be_made_anew(opened: State) -> None:
+    first = credentials.ensure(opened)
+    for name in credentials.NAMES:
+        write(opened, name, "").unlink()
+    second = credentials.ensure(opened)
+    assert not [name for name in credentials.NAMES if first[name] == second[name]]
+
+
+def test_what_a_secret_made_anew_means_for_people_is_told(opened: State, told: list[str]) -> None:
+    credentials.applied(opened, credentials.ensure(opened))
+    assert told == []
+    for name in ("jwt_secret", "admin_password", "redis_password"):
+        write(opened, name, "").unlink()
+    credentials.ensure(opened)
+    assert [line.split(" ")[0] for line in told] == ["secrets/jwt_secret", "secrets/admin_password"]
+    assert "everybody has to log in again" in told[0]
+    assert "stays as it was" in told[1]

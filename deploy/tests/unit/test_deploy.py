@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -242,11 +243,38 @@ def test_the_history_is_a_line_each_and_one_shows_its_phases(environment: Enviro
     deploy.close(course.DONE, release("two"))
     entries = history.entries(environment.state)
     title, line = deploytext.table(entries)
-    assert title.split() == ["ID", "WAY", "RELEASE", "OUTCOME", "REVISION", "TOOK"]
-    assert line.split()[1:5] == ["deploy", "two", "done", "0010"]
+    assert title.split() == ["ID", "WAY", "RELEASE", "OUTCOME"]
+    assert line.split()[1:5] == ["deploy", "two", "done", "in"]
     shown = "\n".join(deploytext.lines(history.find(environment.state, entries[0].id[:8])))
     assert "label 20261122F" in shown
     assert deploytext.table([]) == ["nothing was deployed here yet; type ./opentr.sh deploy prod"]
+
+
+def test_the_history_fits_80_columns_with_the_longest_names(environment: Environment):
+    def fail() -> dict[str, Any]:
+        raise NothingRunning("opentr-test", "prod")
+
+    rollback_ = Course(running(environment, Said(answer="0010")), "rollback", release("0.1.0-66e44f7455bd-2374a5"), "")
+    with pytest.raises(NothingRunning):
+        rollback_.run([phase(course.PREFLIGHT, fail)], never)
+    (entry,) = history.entries(environment.state)
+    for each in (entry, replace(entry, outcome="done", seconds=3599.0, phases=())):
+        assert max(len(line) for line in deploytext.table([each])) <= 80
+
+
+def test_what_pending_revisions_do_to_rows_is_known_from_their_sql():
+    sql = """\
+-- UPDATE nothing
+ALTER TABLE task ADD COLUMN lease text; UPDATE alembic_version SET version_num='0011';
+UPDATE task SET lease = '' WHERE lease IS NULL;
+DELETE  from only "user" WHERE id < 0;
+UPDATE schema_release SET oldest_release = '0.1.0';
+TRUNCATE TABLE tag;
+update task SET lease = 'x';
+"""
+    pending = migration.Pending(["0011"], "0010", [], [], sql)
+    assert pending.row_changes == ["UPDATE task", 'DELETE FROM "user"', "TRUNCATE TABLE tag"]
+    assert migration.Pending([], "0010", [], [], "UPDATE alembic_version SET version_num = '1';").row_changes == []
 
 
 def test_a_deploy_that_is_not_there_is_told_with_those_that_are(environment: Environment):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    return State(tmp_path, "id", "key", "opentr-test")
+    return State(tmp_path, "id", "key", "opentr-test", "prod")
 
 
 def test_what_is_written_is_read_again(state: State):

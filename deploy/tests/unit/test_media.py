@@ -72,6 +72,11 @@ def media(tmp_path: Path) -> Folder:
     return folder
 
 
+def put_aside(media: Folder) -> list[list[str]]:
+    """Each folder that was put aside: how many files are nowhere else, their bytes, its name."""
+    return [line.split()[1:] for line in media.run(mediascripts.ASIDE).splitlines()]
+
+
 @pytest.fixture
 def was_reset(media: Folder) -> Folder:
     """The first generation had a recording; then came a reset."""
@@ -234,3 +239,25 @@ def _killing(folder: Path, count: int, ending: str) -> Path:
         )
         (folder / name).chmod(0o755)
     return folder
+
+
+def test_what_was_put_aside_is_counted_without_what_is_elsewhere_too(media: Folder):
+    assert put_aside(media) == []
+    media.record("elsewhere too")
+    folder = media.path / "aside" / FIRST
+    folder.mkdir(parents=True)
+    (folder / ".generation").write_text(FIRST)
+    (folder / "alone.mp3").write_text("alone")
+    (folder / "shared.mp3").hardlink_to(media.path / "current" / TALK)
+    assert put_aside(media) == [["1", str(len("alone")), FIRST]]
+
+
+def test_what_is_forgotten_is_gone_and_the_rest_stays(media: Folder):
+    media.record("current")
+    for name in (FIRST, SECOND):
+        (media.path / "aside" / name).mkdir(parents=True)
+        (media.path / "aside" / name / "talk.mp3").write_text(name)
+    media.run(mediascripts.FORGET, FIRST)
+    assert media.all() == {"current", SECOND}
+    media.run(mediascripts.FORGET, FIRST)
+    assert media.all() == {"current", SECOND}

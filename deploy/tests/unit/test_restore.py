@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from opentr.actions.cluster import Kept
 from opentr.actions.reset_prod import Live
-from opentr.actions.restore import Stake, ago
+from opentr.actions.stake import Replaced, Stake, ago
 from opentr.actions.standing import Standing
 from opentr.server.backups import Backup, Receipt
 
@@ -53,7 +54,16 @@ def test_a_failed_proof_is_told():
 def test_latest_says_whether_nothing_goes():
     live = Live(12_000_000, "0010", {})
     assert "all of it, as Postgres still runs" in "\n".join(Stake(None, backup(), live).lines(NOW))
-    assert "up to the last archived moment" in "\n".join(Stake(None, backup(), None).lines(NOW))
+    stopped = "\n".join(Stake(None, backup(), None).lines(NOW))
+    assert "up to the last archived moment, and to the end of the log that its own volume still has" in stopped
+    assert "its own volume" not in "\n".join(Stake(None, backup(), None, volume=False).lines(NOW))
+
+
+def test_what_an_undo_would_put_back_is_told_with_its_size_and_its_age():
+    told = "\n".join(Replaced(Kept("a", 121_000_000, NOW - timedelta(minutes=17)), None).lines(NOW))
+    assert "121 MB" in told
+    assert "17 min ago" in told
+    assert "Postgres doesn't run" in told
 
 
 @pytest.mark.parametrize(

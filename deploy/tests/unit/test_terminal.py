@@ -24,7 +24,7 @@ ui.use(terminal.sink())
 ui.note("where it runs")
 with ui.step("build [the] images") as progress:
     with ui.step("build api"):
-        ui.show("3 of 5 layers")
+        ui.show("3 of 5 layers", 0.25)
         ui.note("beside the step")
         input()
 try:
@@ -83,12 +83,23 @@ def test_without_a_terminal_a_long_step_tells_that_it_has_begun(
 def test_on_a_terminal_steps_spin_and_become_lines(on_terminal: Callable[..., Terminal]):
     screen = on_terminal(sys.executable, "-c", STEPS)
     screen.wait_for("3 of 5 layers")
+    assert "█" * 6 + "░" * 18 in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.screen)
     screen.type("\n")
     assert screen.exit_code() == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.screen)
     for line in ("✓ build api  ", "✓ build [the] images  ", "✗ start postgres  ", "beside the step", "where it runs"):
         assert line in plain
     assert "it [bold]failed[/bold]: at step 1\r\ntype this" in plain
+
+
+def test_a_step_that_is_wider_than_the_terminal_is_cut(on_terminal: Callable[..., Terminal]):
+    screen = on_terminal("env", "COLUMNS=20", sys.executable, "-c", STEPS)
+    screen.wait_for("build api  ██")
+    screen.type("\n")
+    assert screen.exit_code() == 0
+    live = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.screen).partition("beside the step")[0]
+    assert "…" in live
+    assert max(map(len, live.split("\r\n"))) <= 20
 
 
 def test_no_color_is_heeded(on_terminal: Callable[..., Terminal]):

@@ -35,7 +35,10 @@ DO $$ BEGIN RAISE EXCEPTION 'a table came or went meanwhile' USING ERRCODE = 'se
 \if :stamped
 SELECT coalesce(string_agg(version_num, ',' ORDER BY version_num), '') AS revision FROM public.alembic_version \gset
 \endif
-SELECT json_build_object('restore_point', :'point', 'lsn', :'lsn', 'segment', pg_walfile_name(:'lsn'),
+\set sums columns
+SELECT json_build_object('restore_point', :'point', 'lsn', :'lsn', 'segment', pg_walfile_name(:'lsn'), 'sums', :'sums',
     'taken_at', :'taken_at', 'revision', nullif(:'revision', ''), 'lock_seconds', (:freed - :asked) / 1000.0::float8);
+-- The piece of the log that has the restore point is archived while we count.
+SELECT pg_switch_wal() AS switched \gset
 \ir count_tables.sql
 COMMIT;

@@ -11,12 +11,12 @@ work=$(mktemp -d)
 
 say() { printf 'progress: %s\n' "$*"; }
 
-fault() { # what happened, the objects that it happened to
+fault() { # what happened, the objects that it happened to; ends with `fault_status`, by default 1
     local what=$1
     shift
     jq -cn --arg fault "$what" '{fault: $fault} + if $ARGS.positional == [] then {} else {object: $ARGS.positional[0], objects: $ARGS.positional} end' \
         --args -- "$@"
-    exit 1
+    exit "${fault_status:-1}"
 }
 
 now() { printf '%s' "${EPOCHREALTIME/[.,]/}"; } # in microseconds

@@ -6,6 +6,8 @@ export PGBACKREST_LOCK_PATH # the repository is read-only here
 export PGUSER=postgres PGAPPNAME=opentr-proof PGCONNECT_TIMEOUT=5
 share=/usr/local/share/opentr
 server='' unchecked=()
+no_older_helps=3 # how a program ends where an older backup would not help: for want of room, or of log that it needs too
+stuck_waits=3   # of 5 s each (wal_retrieve_retry_interval)
 
 ask() { psql -XAtq -v ON_ERROR_STOP=1 -h "$work" -d "$1" -c "$2"; } # database, query
 
@@ -17,7 +19,7 @@ look_up() { # label
 
 manifest_of() { # label
     [[ -s $repository/manifests/$1.json ]] || fault "backup $1 has no manifest: nothing says what a restore must have" "file $repository/manifests/$1.json"
-    jq -e 'has("restore_point") and has("tables")' "$repository/manifests/$1.json" >"$work/manifest.ok" ||
+    jq -e 'has("restore_point") and has("tables") and (.sums // "text" | IN("text", "columns"))' "$repository/manifests/$1.json" >"$work/manifest.ok" ||
         fault "the manifest of backup $1 can't be read" "file $repository/manifests/$1.json"
     cp "$repository/manifests/$1.json" "$work/manifest"
 }
@@ -92,17 +94,31 @@ recovery_fault() { # what was waited for
     fi
     ((${#objects[@]})) || mapfile -t objects < <(grep -oE 'invalid page in block [0-9]+ of relation [^ ]+' "$work/server.log" | sort -u)
     ((${#objects[@]})) || objects=("$words")
+    [[ ${objects[0]} != *' archive/main'* ]] || fault_status=$no_older_helps
     fault "$1: the restored Postgres ended: $words" "${objects[@]}"
 }
 
+# A standby waits for ever for log that it needs to begin with; it takes no connections until it has it.
+refuse_stuck() { # what is waited for
+    local waits=() damaged=()
+    [[ -s $work/server.log ]] && ! grep -q 'consistent recovery state reached' "$work/server.log" || return 0
+    mapfile -t waits < <(grep -oE 'waiting for WAL to become available at [0-9A-F/]+' "$work/server.log" | tail -n "$stuck_waits")
+    ((${#waits[@]} == stuck_waits)) && [[ $(printf '%s\n' "${waits[@]}" | sort -u | wc -l) == 1 ]] || return 0
+    mapfile -t damaged < <(damaged_log)
+    ((${#damaged[@]})) || damaged=("repository file archive/main: the log from ${waits[0]##* } on is missing")
+    fault_status=$no_older_helps fault "$1: the log can't be replayed to where the backup ended" "${damaged[@]}"
+}
+
 wait_until() { # what for, in words; a query on the database postgres that says t; figures are of its recovery
-    local shown=$SECONDS
+    local shown=$SECONDS last
     while true; do
         [[ -d /proc/$server ]] || recovery_fault "$1"
+        refuse_stuck "$1"
         if pg_isready -q -h "$work" && [[ $(ask postgres "$2") == t ]]; then return; fi
         if ((SECONDS != shown)); then
             shown=$SECONDS
-            say "$1: replayed up to $(last_segment)"
+            last=$(last_segment) || last=''
+            say "$1${last:+: replayed up to $last}"
         fi
         sleep 0.1
     done
@@ -122,7 +138,7 @@ compare() {
     local line tables=0 differences=() status=0
     : >"$work/lines"
     exec 7< <({
-        printf '\\set ON_ERROR_STOP on\n'
+        printf '\\set ON_ERROR_STOP on\n\\set sums %s\n' "$(jq -r '.sums // "text"' "$work/manifest")"
         cat "$share/session.sql" "$share/count_sequences.sql" "$share/count_tables.sql"
     } | psql -XAtq -h "$work" -d opentranscribe -f - 2>"$work/said")
     while IFS= read -r line <&7; do
@@ -141,7 +157,7 @@ compare() {
 }
 
 # Heap and indexes of the databases that have the extension amcheck; of all, with `--install-missing`. The others are in
-# `unchecked` afterwards.
+# `unchecked` afterwards, but for those that hold nothing of ours.
 amcheck() { # further words
     local found=() status=0 name names checked=0 left
     mapfile -t names < <(ask postgres 'SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname')
@@ -149,7 +165,7 @@ amcheck() { # further words
     for name in "${names[@]}"; do
         if [[ " $* " == *' --install-missing '* || $(ask "$name" "SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'") == 1 ]]; then
             checked=$((checked + 1))
-        else
+        elif [[ $name != postgres && $name != template1 ]]; then
             unchecked+=("$name")
         fi
     done

@@ -39,7 +39,7 @@ give_unarchived() { # the restored cluster's folder
     local file name status bytes
     ((${#unarchived[@]})) || return 0
     bytes=$(stat -c %s "${unarchived[@]}" | jq -s add)
-    require_room "$1" $((2 * bytes))
+    fault_status=$no_older_helps require_room "$1" $((2 * bytes))
     say "the log that isn't archived: $(size "$bytes") in ${#unarchived[@]} files"
     mkdir -p "$1/pg_wal" "$1/$aside/archive_status"
     for file in "${unarchived[@]}"; do
@@ -52,9 +52,13 @@ give_unarchived() { # the restored cluster's folder
     done
 }
 
-# The timeline that the recovery follows: the newest of which there is a history.
-newest_timeline() { # the restored cluster's folder
+# The timeline that the recovery follows: `timeline`, or the newest of which there is a history.
+followed() { # the restored cluster's folder
     local file newest=00000001
+    if [[ $timeline != latest ]]; then
+        printf '%08X' "$timeline"
+        return
+    fi
     for file in "$1"/pg_wal/*.history; do
         [[ ! -e $file ]] || newest=${file##*/}
     done
@@ -71,20 +75,20 @@ replayed_piece() { # the restored cluster's folder
 # What the live cluster says it wrote must be there: up to its last checkpoint, which is its very end where Postgres was
 # stopped. A header of the log's page, 40 bytes, is all that may lie between that and what was archived before it.
 refuse_loss() { # the live cluster's folder, the restored one's
-    local state end timeline followed missing
+    local state end own followed missing
     LC_ALL=C pg_controldata "$1" >"$work/control" 2>"$work/control.said" || return 0
     [[ ! -s $work/control.said ]] || return 0 # it is damaged: it says nothing
     state=$(controldata "$1" 'Database cluster state')
     [[ $state == 'shut down' || $state == 'in production' ]] || return 0
     [[ $(controldata "$1" 'Database system identifier') == "$(controldata "$2" 'Database system identifier')" ]] || return 0
-    end=$(controldata "$1" 'Latest checkpoint location') timeline=$(controldata "$1" "Latest checkpoint's TimeLineID")
-    followed=$(newest_timeline "$2")
-    if ((timeline != 16#$followed)); then
-        missing=$(awk -v timeline="$timeline" '$1 == timeline { print $2 }' "$2/pg_wal/$followed.history")
+    end=$(controldata "$1" 'Latest checkpoint location') own=$(controldata "$1" "Latest checkpoint's TimeLineID")
+    followed=$(followed "$2")
+    if ((own != 16#$followed)); then
+        missing=$(awk -v timeline="$own" '$1 == timeline { print $2 }' "$2/pg_wal/$followed.history")
         [[ -n $missing && $(ask postgres "SELECT '$missing'::pg_lsn >= '$end'") == t ]] ||
-            fault "the log leads to another timeline than the live cluster's: $((16#$followed)), not $timeline" "$1"
+            fault_status=$no_older_helps fault "the log leads to another timeline than the live cluster's: $((16#$followed)), not $own" "$1"
     fi
     missing=$(ask postgres "SELECT greatest((pg_lsn '$end' - pg_last_wal_replay_lsn())::bigint, 0)")
-    ((missing <= 40)) || fault "the log can't be replayed to its end: $(size "$missing") of what was written are missing" \
+    ((missing <= 40)) || fault_status=$no_older_helps fault "the log can't be replayed to its end: $(size "$missing") of what was written are missing" \
         "the log after ${followed}$(replayed_piece "$2") is neither in the archive nor in $1/pg_wal"
 }
