@@ -140,22 +140,28 @@ CREATE TABLE analytics (
 -- Background work -----------------------------------------------------------------------------------------------------
 
 CREATE TABLE task (
-    id            varchar(255) PRIMARY KEY,
-    user_id       integer NOT NULL REFERENCES "user" (id),
-    media_file_id integer REFERENCES media_file (id) ON DELETE CASCADE,
-    task_type     varchar(50) NOT NULL,
-    status        varchar(50) NOT NULL,
-    progress      double precision DEFAULT 0.0,
-    created_at    timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    updated_at    timestamp with time zone DEFAULT CURRENT_TIMESTAMP,
-    completed_at  timestamp with time zone,
-    error_message text,
+    id               varchar(255) PRIMARY KEY,
+    user_id          integer NOT NULL REFERENCES "user" (id),
+    media_file_id    integer REFERENCES media_file (id) ON DELETE CASCADE,
+    task_type        varchar(50) NOT NULL,
+    status           varchar(50) NOT NULL,
+    progress         double precision DEFAULT 0.0,
+    created_at       timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    updated_at       timestamp with time zone DEFAULT CURRENT_TIMESTAMP,
+    completed_at     timestamp with time zone,
+    error_message    text,
+    attempts         integer NOT NULL DEFAULT 0, -- how often a worker began it and didn't give it back
+    lease_holder     varchar(255), -- who works on it
+    lease_expires_at timestamp with time zone, -- renewed while somebody does
+    sent_at          timestamp with time zone, -- when its message was last sent; null: none is under way
     CONSTRAINT task_progress_check CHECK (progress >= 0 AND progress <= 1),
     CONSTRAINT task_status_check CHECK (status::text IN ('pending', 'in_progress', 'completed', 'failed'))
 );
 -- a user's tasks, newest first
 CREATE INDEX task_user_id_created_at_id_idx ON task (user_id, created_at, id);
 CREATE INDEX task_media_file_id_idx ON task (media_file_id);
+-- what is still to be done, oldest first
+CREATE INDEX task_unfinished_idx ON task (created_at) WHERE status::text IN ('pending', 'in_progress');
 CREATE TRIGGER task_touch_updated_at BEFORE UPDATE ON task
     FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION touch_updated_at();
 

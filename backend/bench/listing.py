@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.db.bulk import copy_rows
 from app.db.paging import MAX_LIMIT, page
 from app.models import MediaFile
-from app.services.transcripts import files_of_user
+from app.services.files import listing
 from bench.figures import Clock, take_turns
 from bench.places import engine_on, run
 from tests.recordings import add_user
@@ -30,7 +30,7 @@ COLUMNS = ("user_id", "filename", "storage_path", "file_size", "content_type", "
 
 
 def measure(bench: Bench) -> None:
-    """Page 1 and page 10,000 of `files_of_user` by turns; OFFSET beside them, once."""
+    """Page 1 and page 10,000 of the listing by turns; OFFSET beside them, once."""
     clock = Clock()
     with bench.server.clone(HEAD) as url, engine_on(url) as engine, Session(engine) as session:
         user_id = add_user(session).id
@@ -73,7 +73,7 @@ def _cursor_of_page(session: Session, user_id: int) -> str | None:
 def _page(clock: Clock, name: str, session: Session, user_id: int, cursor: str | None) -> None:
     session.expunge_all()
     with clock.time(name):
-        found = files_of_user(session, user_id, limit=PAGE_ROWS, cursor=cursor)
+        found = listing(session, user_id, limit=PAGE_ROWS, cursor=cursor)
     if len(found.rows) != PAGE_ROWS:
         raise AssertionError("that page isn't full")
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.figures import Bench
 
 QUERIES = 120
+PAGE_ROWS = 20
 LARGE = {"transcript_segment", "media_file"}
 
 
@@ -59,13 +60,13 @@ def _measured(session: Session, user_id: int, queries: list[str]) -> tuple[Clock
     compiled = service.statement().compile(connection)
     sql = str(compiled)
     for turn, q in enumerate(queries):
-        values = {**compiled.params, **service.parameters(user_id, q, service.DEFAULT_LIMIT)}
+        values = {**compiled.params, **service.parameters(user_id, q, PAGE_ROWS)}
         for table in _scanned(connection, sql, values):
             scans[table] = scans.get(table, 0) + 1
 
         def by_service(q: str = q) -> None:
             with clock.time("service"):
-                service.search(session, user_id, q)
+                service.search(session, user_id, q, limit=PAGE_ROWS)
 
         def by_cursor(values: dict[str, Any] = values) -> None:
             with clock.time("bare"), closing(connection.connection.cursor()) as cursor:

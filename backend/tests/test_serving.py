@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from app.db import binaries, scratch
+from app.db import scratch
+from tests.serving import check, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import URL
 
     from tests.redis_server import RedisServer
-
-BACKEND = binaries.CHECKOUT / "backend"
-
-
-def check(*words: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "app.healthcheck", *words]
-    return subprocess.run(argv, cwd=BACKEND, capture_output=True, text=True, check=False)
-
-
-@dataclass
-class Api:
-    """The running processes."""
-
-    process: subprocess.Popen[bytes]
-    port: str
-    log: Path
-
-    def until_ready(self) -> None:
-        """Asks the health check until it says so; fails when the server has ended."""
-        while check("api", self.port).returncode:
-            assert self.process.poll() is None, self.log.read_text()
-
-
-@contextlib.contextmanager
-def serving(folder: Path, workers: int, **settings: str) -> Iterator[Api]:
-    """uvicorn with so many processes."""
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    port, log = str(scratch.free_port()), folder / "log"
-    words = ["--port", port, "--workers", str(workers), "--log-config", "uvicorn.json", "--no-access-log"]
-    argv = [sys.executable, "-m", "uvicorn", "app.main:app", *words]
-    with log.open("ab") as output:
-        process = subprocess.Popen(argv, cwd=BACKEND, env=environment | settings, stdout=output, stderr=output)
-    try:
-        yield Api(process, port, log)
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        process.kill()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -70,6 +26,7 @@ def test_it_serves_logs_json_and_ends_at_sigterm(
     (tmp_path / "key").write_text("s3cret" * 6)
     (tmp_path / "password").write_text(broker.password)
     (tmp_path / "database").write_text(str(pooled_database.password))
+    (tmp_path / "media").mkdir()
     settings = {
         "DATABASE_URL": pooled_database._replace(password=None).render_as_string(),
         "DATABASE_PASSWORD_FILE": str(tmp_path / "database"),
@@ -77,6 +34,7 @@ def test_it_serves_logs_json_and_ends_at_sigterm(
         "REDIS_URL": f"redis://app@127.0.0.1:{broker.port}/0",
         "REDIS_PASSWORD_FILE": str(tmp_path / "password"),
         "JWT_SECRET_FILE": str(tmp_path / "key"),
+        "MEDIA_ROOT": str(tmp_path / "media"),
     }
     with serving(tmp_path, workers, **settings) as api:
         api.until_ready()
@@ -93,12 +51,13 @@ def test_the_check_says_in_one_line_why_it_is_not_ready(tmp_path: Path) -> None:
     settings = {
         "DATABASE_URL": f"postgresql://u:s3cret@127.0.0.1:{scratch.free_port()}/d",
         "REDIS_URL": f"redis://:s3cret@127.0.0.1:{scratch.free_port()}/0",
+        "MEDIA_ROOT": str(tmp_path),
     }
     with serving(tmp_path, 1, **settings) as api:
         while (found := check("api", api.port)).stdout.startswith("ConnectionRefused"):
             assert api.process.poll() is None
     assert found.returncode == 1
-    assert found.stdout == "not ready: database: unreachable, redis: unreachable\n"
+    assert found.stdout == "not ready: database: unreachable, redis: unreachable, broker: it takes no messages\n"
 
 
 @pytest.mark.parametrize("words", [[], ["api", "x"], ["both"]])

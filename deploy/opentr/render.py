@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from opentr import sizing
-from opentr.credentials import PASSPHRASE, digest
+from opentr.credentials import CIPHER, PASSPHRASE, S3_KEY, cipher, digest
 from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ _SECRETS = {
     "postgres": (),  # the roles' passwords are given to it by SQL
     "pgbouncer": ("pgb_auth_password", "app_monitor_password"),
     "redis": ("redis_password",),
-    "api": ("app_rw_password", "redis_password", "jwt_secret"),
-    "worker": ("app_rw_password", "redis_password"),
+    "api": ("app_rw_password", "redis_password", "jwt_secret", *S3_KEY),
+    "worker": ("app_rw_password", "redis_password", *S3_KEY),
     "proxy": (),
     "backup": (PASSPHRASE,),
 }
@@ -77,7 +77,7 @@ def files(
         version = (templates.parents[2] / "VERSION").read_text(encoding="utf-8").strip()
         release = {"version": version, "images": dict(images or {})}
         derived[RELEASE] = json.dumps(release, indent=1, sort_keys=True) + "\n"
-        derived["secrets/pgbackrest_cipher"] = _cipher(credentials)
+        derived[f"secrets/{CIPHER}"] = cipher(credentials)
     return configuration(settings, templates) | derived
 
 
@@ -94,6 +94,18 @@ def compose_variables(
         "PROXY_BIND": _host(settings),
         "API_PROCESSES": settings.api.processes,
         "WORKER_PROCESSES": settings.worker.processes,
+        "WORKER_MODEL": settings.worker.model,
+        "WORKER_DEVICE": settings.worker.device,
+        "WORKER_COMPUTE_TYPE": settings.worker.compute_type,
+        "WORKER_LONGEST": int(settings.worker.longest),
+        "WORKER_THREADS": sizing.worker_threads(settings),
+        "API_ALLOWED_HOSTS": settings.api.allowed_hosts,
+        "API_CORS_ORIGINS": settings.api.cors_origins,
+        "API_TOKEN_MINUTES": settings.api.token_minutes,
+        "MEDIA_UPLOAD_LIMIT": int(settings.media.upload_limit),
+        "MEDIA_URL": settings.media.url,
+        "MEDIA_S3_ENDPOINT": settings.media.s3_endpoint,
+        "MEDIA_S3_REGION": settings.media.s3_region,
         "LOG_LEVEL": settings.app.log_level,
         "ADMIN_EMAIL": settings.admin.email,
     }
@@ -161,11 +173,6 @@ def _release(images: Mapping[str, str]) -> str:
     """The code's version, and the images by name."""
     version = (CHECKOUT / "VERSION").read_text(encoding="utf-8").strip()
     return json.dumps({"version": version, "images": dict(images)}, indent=1, sort_keys=True) + "\n"
-
-
-def _cipher(credentials: Credentials) -> str:
-    """The passphrase as pgBackRest reads it."""
-    return f"[global]\nrepo1-cipher-pass={credentials[PASSPHRASE].reveal()}\n"
 
 
 def _userlist(credentials: Credentials) -> str:

@@ -82,6 +82,11 @@ def cores(settings: Settings) -> int:
     return max(1, int(settings.postgres.cpus))
 
 
+def worker_threads(settings: Settings) -> int:
+    """Threads of each worker process; from within a container its limit of processors can't be seen."""
+    return max(1, int(settings.worker.cpus) // settings.worker.processes)
+
+
 def pool(settings: Settings) -> Pool:
     """The pools' sizes, explained by `explain`. Raises SettingInvalid if the size that is set doesn't fit."""
     postgres, pgbouncer = settings.postgres, settings.pgbouncer

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ASKED_BY_MACHINES = ("/health", "/ready")
+_ASKED_BY_MACHINES = ("/health", "/ready", "/metrics")
 _log = structlog.stdlib.get_logger("app.requests")
 
 
@@ -30,10 +31,21 @@ class TrailingSlashes:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Takes the slash away."""
+        """Takes the slash away; one that is written %2F belongs to a name."""
         if scope["type"] == "http" and scope["path"].startswith("/api/"):
-            scope = {**scope, "path": scope["path"].rstrip("/")}
+            written = scope.get("raw_path") or scope["path"].encode()
+            slashes = len(written) - len(written.rstrip(b"/"))
+            scope = {**scope, "path": scope["path"][: len(scope["path"]) - slashes]}
         await self._app(scope, receive, send)
+
+
+class KnownHosts(TrustedHostMiddleware):
+    """Answers 400 to calls by a name that isn't the API's own. Machines that ask for health call it anything."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Looks at the header Host."""
+        asked_by_machine = scope["type"] == "http" and scope["path"] in _ASKED_BY_MACHINES
+        await (self.app if asked_by_machine else super().__call__)(scope, receive, send)
 
 
 class Requests:

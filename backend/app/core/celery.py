@@ -6,24 +6,24 @@ for that: it is confirmed when it is done, and one whose worker died is delivere
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
-import threading
+from typing import TYPE_CHECKING
 
-import billiard
 import structlog
 from celery import Celery, signals
 
 from app.core import logging
 from app.core.config import settings
 
+if TYPE_CHECKING:
+    from celery import Task
+
 _REDELIVERY_MARGIN_SECONDS = 600
 _KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3}
 """A server that vanished without a word is noticed after a minute."""
 
 # The names of the modules, not the modules: those import this one.
-celery_app = Celery("opentr", broker=settings.REDIS_URL, include=["app.tasks.analytics"])
+celery_app = Celery("opentr", broker=settings.REDIS_URL, include=["app.tasks.transcription", "app.tasks.worker"])
 celery_app.conf.update(
     accept_content=["json"],
     broker_connection_max_retries=None,
@@ -56,30 +56,12 @@ def _log_our_way(**_: object) -> None:
 
 
 @signals.task_prerun.connect
-def _name_the_task(task_id: str, **_: object) -> None:
-    structlog.contextvars.bind_contextvars(task_id=task_id)
+def _name_the_task(task_id: str, task: Task[..., object], **_: object) -> None:
+    """All lines about it carry its id, and that of the request that it came from."""
+    request_id = task.request.get("request_id")
+    structlog.contextvars.bind_contextvars(task_id=task_id, **({"request_id": request_id} if request_id else {}))
 
 
 @signals.task_postrun.connect
 def _forget_the_task(**_: object) -> None:
     structlog.contextvars.clear_contextvars()
-
-
-@signals.worker_shutting_down.connect
-def _stop_in_time(how: str, **_: object) -> None:
-    """After a SIGTERM tasks may go on for a while; then they are ended, and their messages are back in the queue.
-
-    What Docker kills instead would lie there until the visibility timeout. Celery's own soft shutdown isn't used: it
-    takes all of its time where nothing is left to do, and then waits for a task that is inside of a library.
-    """
-    if how == "Warm":
-        limit = threading.Timer(settings.WORKER_STOP_SECONDS, _give_back)
-        limit.daemon = True
-        limit.start()
-
-
-def _give_back() -> None:
-    os.kill(os.getpid(), signal.SIGQUIT)
-    for process in billiard.active_children():
-        if process.pid is not None:
-            os.kill(process.pid, signal.SIGKILL)

@@ -6,12 +6,14 @@ Each setting is an environment variable of the same name. A password doesn't bel
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     PrivateAttr,
     SecretStr,
@@ -20,7 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.db import connect, errors
 
@@ -64,6 +66,23 @@ def _redis_url(text: str) -> str:
 
 
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+
+
+def _media_url(text: str) -> str:
+    if text and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/?#]+)*/?", text):
+        raise ValueError("that isn't a place for recordings; write s3://bucket or s3://bucket/prefix")
+    return text.rstrip("/")
+
+
+MediaUrl = Annotated[str, AfterValidator(_media_url)]
+
+
+def _words(text: object) -> object:
+    return text.replace(",", " ").split() if isinstance(text, str) else text
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+"""Several words in one variable, with commas or blanks in between."""
 
 
 class Settings(BaseSettings):
@@ -122,12 +141,46 @@ class Settings(BaseSettings):
     WORKER_STOP_SECONDS: Seconds = Field(
         20, description="how long a worker that is stopped (SIGTERM) lets its tasks go on; then they are queued again"
     )
+    LEASE_SECONDS: int = Field(
+        60, ge=1, description="how long after its last sign of life a worker's task is taken for stranded"
+    )
+    SWEEP_SECONDS: int = Field(30, ge=1, description="how often each worker looks for stranded tasks and lost messages")
+    TASK_RESEND_SECONDS: Seconds = Field(
+        600, description="age at which a task's message counts as lost, while there are fewer messages than tasks"
+    )
 
     JWT_SECRET_FILE: Path | None = Field(
         None, description="holds the key that signs access tokens, 32 characters or more, the same in all processes"
     )
-    ACCESS_TOKEN_MINUTES: int = Field(1440, ge=1, description="how long a login lasts")
+    ACCESS_TOKEN_MINUTES: int = Field(60, ge=1, description="how long a login lasts")
+    LOGIN_ATTEMPTS_PER_MINUTE: int = Field(
+        10, ge=1, description="refused logins with one email from one address; then 429 until a minute is over"
+    )
+    CORS_ORIGINS: Words = Field((), description="pages that may call the API from a browser: https://host, or *")
+    ALLOWED_HOSTS: Words = Field(("*",), description="names that the API is called by: host, *.domain, or * for any")
+    PROMETHEUS_MULTIPROC_DIR: Path | None = Field(
+        None, description="where several API processes add up their metrics; prometheus-client's own variable"
+    )
     MEDIA_ROOT: Path = Field(Path("/srv/media/current"), description="the folder of the recordings")
+    MEDIA_URL: MediaUrl = Field("", description="s3://bucket or s3://bucket/prefix: the recordings are there instead")
+    MEDIA_S3_ENDPOINT: str = Field("", description="address of the S3 store, as https://host; default: Amazon's")
+    MEDIA_S3_REGION: str = Field("", description="its region")
+    MEDIA_S3_KEY_FILE: Path | None = Field(None, description="holds the access key's id; read if MEDIA_URL is set")
+    MEDIA_S3_SECRET_FILE: Path | None = Field(None, description="holds the access key")
+    UPLOAD_LIMIT: int = Field(8 * 1024**3, ge=1, description="bytes of a recording at most")
+    STREAM_TOKEN_MINUTES: int = Field(240, ge=1, description="how long a recording's address for players works")
+
+    TRANSCRIPTION_ENGINE: str = Field(
+        "faster-whisper", description="or module:function, which makes another engine (app.transcription.engine)"
+    )
+    TRANSCRIPTION_LONGEST_SECONDS: int = Field(86_400, ge=60, description="longest recording that is transcribed")
+    WHISPER_MODEL: str = Field(
+        "tiny.en", description="a folder with a model, or its name; the image has tiny.en, others are downloaded once"
+    )
+    WHISPER_DEVICE: Literal["cpu", "cuda", "auto"] = Field("cpu", description="cuda: a GPU; auto: one if it is there")
+    WHISPER_COMPUTE_TYPE: str = Field("int8", description="precision, as CTranslate2 names it; float16 for a GPU")
+    WHISPER_BEAM_SIZE: int = Field(5, ge=1, le=20, description="guesses followed at once; 1: fastest, a little worse")
+    WHISPER_THREADS: int = Field(0, ge=0, description="threads of each process on the processor; 0: CTranslate2's own")
 
     ADMIN_EMAIL: str = Field("admin@example.com", description="the administrator that app.initial_data makes")
     ADMIN_PASSWORD_FILE: Path | None = Field(None, description="holds that one's password; default: a generated one")
@@ -138,6 +191,7 @@ class Settings(BaseSettings):
     LOG_FORMAT: Literal["json", "text"] = Field("json", description="json: one object a line, for machines")
 
     _jwt_secret: SecretStr | None = PrivateAttr(None)
+    _media_s3_key: tuple[SecretStr, SecretStr] | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -184,6 +238,23 @@ class Settings(BaseSettings):
                 )
             self._jwt_secret = SecretStr(secret)
         return self
+
+    @model_validator(mode="after")
+    def _read_s3_key(self) -> Self:
+        id_file, secret_file = self.MEDIA_S3_KEY_FILE, self.MEDIA_S3_SECRET_FILE
+        if (id_file is None) != (secret_file is None):
+            raise ValueError("MEDIA_S3_KEY_FILE and MEDIA_S3_SECRET_FILE: set both, or none")
+        if self.MEDIA_URL and id_file is not None and secret_file is not None:
+            self._media_s3_key = (
+                SecretStr(_content(id_file, "MEDIA_S3_KEY_FILE")),
+                SecretStr(_content(secret_file, "MEDIA_S3_SECRET_FILE")),
+            )
+        return self
+
+    @property
+    def MEDIA_S3_KEY(self) -> tuple[SecretStr, SecretStr] | None:  # noqa: N802 - a setting to its readers
+        """The access key's id and the key itself; None: as boto finds them (the machine's role)."""
+        return self._media_s3_key
 
     @property
     def JWT_SECRET(self) -> SecretStr | None:  # noqa: N802 - a setting to its readers

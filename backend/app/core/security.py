@@ -65,10 +65,32 @@ def make_token(user_id: int, key: str, lifetime: timedelta) -> str:
 
 def read_token(token: str, key: str) -> int | None:
     """The user's id in a token that this key signed and that hasn't expired; None for any other text."""
+    return _subject(token, key)
+
+
+def make_stream_token(user_id: int, media_file_id: int, key: str, lifetime: timedelta) -> str:
+    """A signed token that is good for nothing but playing this recording: its audience keeps others from taking it."""
+    now = datetime.now(UTC)
+    claims = {"sub": str(user_id), "aud": _audience(media_file_id), "iat": now, "exp": now + lifetime}
+    return jwt.encode(claims, key, algorithm=_ALGORITHM)
+
+
+def read_stream_token(token: str, media_file_id: int, key: str) -> int | None:
+    """The user's id in such a token for this recording; None for any other text."""
+    return _subject(token, key, _audience(media_file_id))
+
+
+def _audience(media_file_id: int) -> str:
+    return f"media_file {media_file_id}"
+
+
+def _subject(token: str, key: str, audience: str | None = None) -> int | None:
+    """The user's id; without an audience PyJWT takes no token that is for one."""
     try:
-        subject = jwt.decode(token, key, algorithms=[_ALGORITHM], options={"require": ["exp", "sub"]})["sub"]
+        claims = jwt.decode(token, key, algorithms=[_ALGORITHM], audience=audience, options={"require": ["exp", "sub"]})
     except jwt.InvalidTokenError:
         return None
+    subject = claims["sub"]
     return int(subject) if subject.isascii() and subject.isdecimal() else None
 
 

@@ -125,6 +125,16 @@ def page(
     return Page([row[0] for row in shown], _write_cursor(keys, shown[-1][1:]) if more else None)
 
 
+def write_cursor(order: Sequence[Any], values: Sequence[object]) -> str:
+    """The cursor that asks for what comes after the row with these values, for a listing that isn't `page`'s."""
+    return _write_cursor(_keys(order), values)
+
+
+def read_cursor(cursor: str, order: Sequence[Any]) -> list[object]:
+    """The values that such a cursor was written with. Raises `CursorInvalid`."""
+    return _read_cursor(cursor, _keys(order))
+
+
 def _keys(order: Sequence[Any]) -> list[_Key]:
     keys = [_key(item) for item in order]
     for key in keys:

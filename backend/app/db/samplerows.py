@@ -200,7 +200,7 @@ class Sample:
             "id": str(UUID(int=rng.getrandbits(128), version=4)),
             "user_id": place.user_id,
             "media_file_id": place.id,
-            "task_type": "transcription",
+            "task_type": "transcription" if ended else "sample",  # no worker takes it: there is no recording
             "status": state,
             "progress": progress,
             "created_at": started,

@@ -202,13 +202,21 @@ class Comment(Base):
 
 
 class Task(Base):
-    """Work in the background; this row is the truth about it. `progress` goes from 0 to 1."""
+    """Work in the background; this row is the truth about it. `progress` goes from 0 to 1.
+
+    `lease_holder` works on it until `lease_expires_at`, and longer if it renews that; `app.services.work` keeps both.
+    """
 
     __tablename__ = "task"
     __table_args__ = (
         CheckConstraint("progress >= 0 AND progress <= 1", name="task_progress_check"),
         CheckConstraint("status::text IN ('pending', 'in_progress', 'completed', 'failed')", name="task_status_check"),
         Index("task_user_id_created_at_id_idx", "user_id", "created_at", "id"),
+        Index(
+            "task_unfinished_idx",
+            "created_at",
+            postgresql_where=text("status::text IN ('pending', 'in_progress')"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -223,6 +231,10 @@ class Task(Base):
     )
     completed_at: Mapped[Timestamp | None]
     error_message: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    lease_holder: Mapped[str | None] = mapped_column(String(255))
+    lease_expires_at: Mapped[Timestamp | None]
+    sent_at: Mapped[Timestamp | None]
 
     user: Mapped[User] = relationship(back_populates="tasks")
     media_file: Mapped[MediaFile | None] = relationship(back_populates="tasks")

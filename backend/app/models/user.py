@@ -5,14 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Boolean, DateTime, FetchedValue, String, false, text, true
+from sqlalchemy import Boolean, DateTime, FetchedValue, String, false, func, or_, text, true
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.db.base import Base
 from app.models.columns import NOW, CreatedAt
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from app.models.media import Comment, MediaFile, Speaker, Task
+
+
+ADMIN_ROLE = "admin"
 
 
 class User(Base):
@@ -36,3 +42,13 @@ class User(Base):
     speakers: Mapped[list[Speaker]] = relationship(back_populates="user", passive_deletes="all")
     comments: Mapped[list[Comment]] = relationship(back_populates="user", passive_deletes="all")
     tasks: Mapped[list[Task]] = relationship(back_populates="user", passive_deletes="all")
+
+    @hybrid_property
+    def is_admin(self) -> bool:
+        """Whether they may do what administrators do: OpenTranscribe says so in either of two columns."""
+        return self.is_superuser or self.role == ADMIN_ROLE
+
+    @is_admin.inplace.expression
+    @classmethod
+    def _is_admin(cls) -> ColumnElement[bool]:
+        return or_(cls.is_superuser, func.coalesce(cls.role, "") == ADMIN_ROLE)

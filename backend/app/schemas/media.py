@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Generic, Self, TypeVar
 
-from pydantic import MISSING, field_validator, model_validator
+from pydantic import MISSING, BaseModel, field_validator, model_validator
 
 from app.models import (
     Analytics,
@@ -17,7 +17,7 @@ from app.models import (
     TaskStatus,
     TranscriptSegment,
 )
-from app.schemas.table import CreateSchema, ReadSchema, UpdateSchema
+from app.schemas.table import CreateSchema, ReadSchema, UpdateSchema, shown
 from app.schemas.types import (
     Double,
     Int4,
@@ -33,6 +33,8 @@ from app.schemas.types import (
     VarChar255,
     VarChar500,
 )
+
+T = TypeVar("T")
 
 
 class SpeakerRead(ReadSchema):
@@ -53,6 +55,7 @@ class SpeakerRead(ReadSchema):
 class SpeakerCreate(CreateSchema):
     """A new speaker; the uuid is made for it."""
 
+    model_config = shown({"name": "SPEAKER_00", "display_name": "Ann"})
     model = Speaker
 
     name: VarChar255
@@ -63,6 +66,7 @@ class SpeakerCreate(CreateSchema):
 class SpeakerUpdate(UpdateSchema):
     """What may change about a speaker."""
 
+    model_config = shown({"display_name": "Ann", "verified": True})
     model = Speaker
 
     name: VarChar255 | MISSING = MISSING
@@ -105,6 +109,7 @@ class TranscriptSegmentCreate(CreateSchema):
 class TranscriptSegmentUpdate(UpdateSchema):
     """One change of a transcript: the segment's id, and what becomes of it."""
 
+    model_config = shown({"id": 1, "text": "What was really said.", "speaker_id": None})
     model = TranscriptSegment
 
     id: Int4
@@ -160,21 +165,48 @@ class MediaFileRead(ReadSchema):
     user_id: Int4
 
 
-class MediaFileDetail(MediaFileRead):
-    """A recording with its transcript and its tags."""
+class MediaFileTagged(MediaFileRead):
+    """A recording with its tags."""
 
-    not_columns: ClassVar = {
-        "transcript_segments": "the rows of transcript_segment, in the order of their start",
-        "tags": "names, by way of file_tag",
-    }
+    not_columns: ClassVar = {"tags": "names, by way of file_tag"}
 
-    transcript_segments: list[TranscriptSegmentRead]
     tags: list[VarChar50]
 
     @field_validator("tags", mode="before")
     @classmethod
     def _names(cls, tags: list[object]) -> list[object]:
         return [tag.name if isinstance(tag, Tag) else tag for tag in tags]
+
+
+class MediaFileDetail(MediaFileTagged):
+    """A recording with its transcript and its tags."""
+
+    not_columns: ClassVar = {"transcript_segments": "the rows of transcript_segment, in the order of their start"}
+
+    transcript_segments: list[TranscriptSegmentRead]
+
+
+class Range(BaseModel, Generic[T]):
+    """The least and the most that there is; null, if there is none."""
+
+    min: T | None
+    max: T | None
+
+
+class MetadataFilters(BaseModel):
+    """By which values a user's recordings can be filtered; bytes, seconds, pixels, frames per second."""
+
+    media_format: list[str]
+    codec: list[str]
+    content_type: list[str]
+    language: list[str]
+    status: list[FileStatus]
+    duration: Range[float]
+    file_size: Range[int]
+    upload_time: Range[Timestamp]
+    resolution_width: Range[int]
+    resolution_height: Range[int]
+    frame_rate: Range[float]
 
 
 class MediaFileCreate(CreateSchema):
@@ -213,6 +245,7 @@ class MediaFileCreate(CreateSchema):
 class MediaFileUpdate(UpdateSchema):
     """What users may change about a recording."""
 
+    model_config = shown({"filename": "Interview.mp3", "summary": "About the budget."})
     model = MediaFile
 
     filename: VarChar255 | MISSING = MISSING
@@ -236,9 +269,17 @@ class TagRead(ReadSchema):
 class TagCreate(CreateSchema):
     """A new tag."""
 
+    model_config = shown({"name": "Meeting"})
     model = Tag
 
     name: VarChar50
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_blank(cls, name: str) -> str:
+        if not name.strip():
+            raise ValueError("a tag's name isn't blank")
+        return name
 
 
 class CommentRead(ReadSchema):
@@ -257,6 +298,7 @@ class CommentRead(ReadSchema):
 class FileCommentCreate(CreateSchema):
     """A new remark on a file that is known already."""
 
+    model_config = shown({"text": "Listen to this.", "timestamp": 12.5})
     model = Comment
 
     text: Text
@@ -266,12 +308,14 @@ class FileCommentCreate(CreateSchema):
 class CommentCreate(FileCommentCreate):
     """A new remark that names its file."""
 
+    model_config = shown({"media_file_id": 1, "text": "Listen to this.", "timestamp": 12.5})
     media_file_id: Int4
 
 
 class CommentUpdate(UpdateSchema):
     """What may change about a remark."""
 
+    model_config = shown({"text": "Listen to this.", "timestamp": None})
     model = Comment
 
     text: Text | MISSING = MISSING
@@ -288,6 +332,12 @@ class TaskRead(ReadSchema):
     """Work in the background; `progress` goes from 0 to 1."""
 
     model = Task
+    not_shown: ClassVar = {
+        "attempts": "how workers keep a file that kills them from doing so for ever",
+        "lease_holder": "names of machines and processes",
+        "lease_expires_at": "what workers agree on among themselves",
+        "sent_at": "about the message, not about the work",
+    }
 
     id: VarChar255
     user_id: Int4

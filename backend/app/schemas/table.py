@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,3 +44,8 @@ class CreateSchema(TableSchema):
 
 class UpdateSchema(TableSchema):
     """What may change in a row. A field that is left out is `MISSING`, and `model_dump()` has only what was sent."""
+
+
+def shown(example: dict[str, Any]) -> ConfigDict:
+    """What the API's document gives as an example of a schema."""
+    return ConfigDict(json_schema_extra={"examples": [example]})

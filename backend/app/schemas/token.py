@@ -1,4 +1,4 @@
-"""What a login answers."""
+"""What logins and players get."""
 
 from __future__ import annotations
 
@@ -10,3 +10,9 @@ class Token(BaseModel):
 
     access_token: str
     token_type: str = "bearer"  # noqa: S105 - the kind, not the token
+
+
+class StreamUrl(BaseModel):
+    """An address that a player can open, without a header, for a while."""
+
+    url: str

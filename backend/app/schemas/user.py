@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import MISSING, field_validator
 
 from app.models import User
-from app.schemas.table import CreateSchema, ReadSchema, UpdateSchema
+from app.schemas.table import CreateSchema, ReadSchema, UpdateSchema, shown
 from app.schemas.types import Int4, Password, Timestamp, VarChar50, VarChar255
 
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
@@ -40,6 +40,7 @@ class UserRead(ReadSchema):
 class UserRegister(CreateSchema):
     """Someone who registers: nobody makes himself an administrator."""
 
+    model_config = shown({"email": "ann@example.org", "full_name": "Ann", "password": "correct horse"})
     model = User
     not_columns: ClassVar = {"password": "kept as hashed_password"}
 
@@ -61,6 +62,7 @@ class UserCreate(UserRegister):
 class UserSelfUpdate(UpdateSchema):
     """What users may change about themselves."""
 
+    model_config = shown({"full_name": "Ann"})
     model = User
     not_columns: ClassVar = {"password": "kept as hashed_password"}
 

@@ -9,12 +9,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - the API reads the annotations of Hit when it runs
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Float, Integer, bindparam, func, literal_column, null, select, true, union_all
+from sqlalchemy import (
+    DateTime,
+    Float,
+    Integer,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
 
 from app.db import errors
-from app.db.paging import MAX_LIMIT, LimitInvalid
+from app.db.paging import MAX_LIMIT, LimitInvalid, Page, read_cursor, write_cursor
 from app.models.media import (
     MEDIA_FILE_DOCUMENT,
     SEARCH_CONFIG,
@@ -23,15 +38,13 @@ from app.models.media import (
     Speaker,
     TranscriptSegment,
 )
+from app.services.filters import EVERYTHING, FileFilter
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from sqlalchemy import ColumnClause, ColumnElement, Select
+    from sqlalchemy import ColumnClause, ColumnElement, Select, Subquery
     from sqlalchemy.orm import Session
 
 MAX_QUERY_CHARACTERS = 1000
-DEFAULT_LIMIT = 20
 _HEADLINE: ColumnClause[str] = literal_column('\'StartSel="", StopSel="", MinWords=12, MaxWords=30\'')
 _INSIDE_A_NAME = re.compile(r"(?<=\w)[._-]+(?=\w)")
 
@@ -56,30 +69,45 @@ class Hit:
     upload_time: datetime
 
 
-def search(session: Session, user_id: int, q: str, *, limit: int | None = DEFAULT_LIMIT) -> list[Hit]:
-    """The user's files that `q` finds, newest first, at most `limit` (None: all), in one statement.
+def search(  # noqa: PLR0913 - whose, what, among which, and which page
+    session: Session,
+    user_id: int,
+    q: str,
+    wanted: FileFilter = EVERYTHING,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Page[Hit]:
+    """The user's files that `q` finds among those that are wanted, newest first, a page of them, in one statement.
 
     Nothing is found by a query without a word, nor by one that only excludes words. Raises `QueryTooLong`,
-    `LimitInvalid`.
+    `LimitInvalid`, `CursorInvalid`.
     """
     if len(q) > MAX_QUERY_CHARACTERS:
         raise QueryTooLong(len(q))
     if limit is not None and not 1 <= limit <= MAX_LIMIT:
         raise LimitInvalid(limit)
+    place = read_cursor(cursor, _ORDER) if cursor is not None else (None, None)
     words = _writable(q)
     if not words.strip():
-        return []
-    return [Hit(**row) for row in session.execute(statement(), parameters(user_id, words, limit)).mappings()]
+        return Page([], None)
+    given = parameters(user_id, words, None if limit is None else limit + 1)
+    given |= zip(("before_time", "before_id"), place, strict=True)
+    hits = [Hit(**row) for row in session.execute(statement(wanted), given).mappings()]
+    shown = hits[:limit]
+    more = len(hits) > len(shown)
+    return Page(shown, write_cursor(_ORDER, (shown[-1].upload_time, shown[-1].id)) if more else None)
 
 
 def parameters(user_id: int, words: str, limit: int | None) -> dict[str, Any]:
     """What `statement()` is executed with."""
-    return {"user_id": user_id, "words": words, "name_words": _INSIDE_A_NAME.sub(" ", words), "limit": limit}
+    names = {"words": words, "name_words": _INSIDE_A_NAME.sub(" ", words)}
+    return {"user_id": user_id, "limit": limit, "before_time": None, "before_id": None} | names
 
 
-def statement() -> Select[Any]:
-    """The statement of `search`; made once, since it takes longer to make than to run."""
-    return _STATEMENT
+def statement(wanted: FileFilter = EVERYTHING) -> Select[Any]:
+    """The statement of `search`; without a filter it is made once, since it takes longer to make than to run."""
+    return _STATEMENT if wanted == EVERYTHING else _made_statement(*wanted.conditions())
 
 
 def _writable(q: str) -> str:
@@ -99,8 +127,8 @@ def _finds(query: ColumnElement[Any], document: ColumnElement[Any]) -> tuple[Col
     return document.op("@@", is_comparison=True)(query), func.length(func.querytree(query)) > literal_column("1")
 
 
-def _made_statement() -> Select[Any]:
-    mine = MediaFile.user_id == bindparam("user_id", type_=Integer)
+def _made_statement(*conditions: ColumnElement[bool]) -> Select[Any]:
+    mine = and_(MediaFile.user_id == bindparam("user_id", type_=Integer), *conditions)
     said = (
         select(MediaFile.id, MediaFile.upload_time, func.min(TranscriptSegment.start_time).label("moment"))
         .join(TranscriptSegment)
@@ -113,6 +141,7 @@ def _made_statement() -> Select[Any]:
     either = union_all(said, named).subquery()
     newest = (
         select(either.c.id, either.c.upload_time, func.min(either.c.moment).label("moment"))
+        .where(_before(either))
         .group_by(either.c.id, either.c.upload_time)
         .order_by(either.c.upload_time.desc(), either.c.id.desc())
         .limit(bindparam("limit", type_=Integer))
@@ -120,6 +149,12 @@ def _made_statement() -> Select[Any]:
         .prefix_with("MATERIALIZED")
     )
     return _shown(newest)
+
+
+def _before(found: Subquery) -> ColumnElement[bool]:
+    """That a file comes after the place of the cursor, if there is one."""
+    time, media_file_id = bindparam("before_time", type_=DateTime(timezone=True)), bindparam("before_id", type_=Integer)
+    return or_(media_file_id.is_(None), tuple_(found.c.upload_time, found.c.id) < tuple_(time, media_file_id))
 
 
 def _shown(newest: Any) -> Select[Any]:  # noqa: ANN401 - a CTE's columns have no types
@@ -157,4 +192,5 @@ def _shown(newest: Any) -> Select[Any]:  # noqa: ANN401 - a CTE's columns have n
     )
 
 
+_ORDER = (MediaFile.upload_time.desc(), MediaFile.id.desc())
 _STATEMENT = _made_statement()

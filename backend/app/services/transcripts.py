@@ -1,15 +1,14 @@
-"""Recordings and their transcripts: listing a user's files, replacing what was said in one."""
+"""A recording's transcript: replacing what was said in it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
-from sqlalchemy.orm import selectinload
 
-from app.db import bulk, errors
-from app.db.paging import Page, page
+from app.db import bulk
 from app.models.media import MediaFile, TranscriptSegment
+from app.services.errors import Missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-class MediaFileMissing(errors.BadInput):
+class MediaFileMissing(Missing):
     """There is no such recording (any more)."""
 
     def __init__(self, media_file_id: int) -> None:
-        super().__init__(f"there is no file {media_file_id}", "it may have been deleted; look at the list of files")
+        super().__init__("file", media_file_id, "it may have been deleted; look at the list of files")
         self.media_file_id = media_file_id
 
 
@@ -42,12 +41,3 @@ def replace_segments(session: Session, media_file_id: int, segments: Iterable[Ma
     if loaded is not None:
         session.expire(loaded, ["transcript_segments"])
     return written
-
-
-def files_of_user(
-    session: Session, user_id: int, *, limit: int | None = None, cursor: str | None = None
-) -> Page[MediaFile]:
-    """The user's recordings, newest first, with their tags loaded, in two statements (one more for every 500 rows)."""
-    stmt = select(MediaFile).where(MediaFile.user_id == user_id).options(selectinload(MediaFile.tags))
-    order = [MediaFile.upload_time.desc(), MediaFile.id.desc()]
-    return page(session, stmt, order, limit=limit, cursor=cursor)

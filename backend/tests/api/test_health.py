@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     ReadyWith = Callable[..., tuple[int, dict[str, str]]]
 
-OK = {"database": "ok", "redis": "ok"}
+OK = {"database": "ok", "redis": "ok", "broker": "ok", "media": "ok"}
 
 
 @contextlib.contextmanager
@@ -64,17 +64,32 @@ def test_it_is_ready_on_a_database_that_init_db_made_stamped_or_not(ready_with: 
 
 def test_without_a_database(ready_with: ReadyWith, application: Engine) -> None:
     nowhere = application.url.set(port=scratch.free_port()).render_as_string(hide_password=False)
-    assert ready_with(DATABASE_URL=nowhere) == (503, {"database": "unreachable", "redis": "ok"})
+    assert ready_with(DATABASE_URL=nowhere) == (503, OK | {"database": "unreachable"})
 
 
 def test_without_redis(ready_with: ReadyWith) -> None:
     nowhere = f"redis://app:secret@127.0.0.1:{scratch.free_port()}/0"
-    assert ready_with(REDIS_URL=nowhere) == (503, {"database": "ok", "redis": "unreachable"})
+    assert ready_with(REDIS_URL=nowhere) == (503, OK | {"redis": "unreachable", "broker": "it takes no messages"})
 
 
 def test_with_a_wrong_password_of_redis(ready_with: ReadyWith, broker: RedisServer) -> None:
     wrong = f"redis://app:wrong@127.0.0.1:{broker.port}/0"
-    assert ready_with(REDIS_URL=wrong) == (503, {"database": "ok", "redis": "it refuses the password"})
+    assert ready_with(REDIS_URL=wrong) == (
+        503,
+        OK | {"redis": "it refuses the password", "broker": "it takes no messages"},
+    )
+
+
+def test_without_a_media_store(ready_with: ReadyWith, tmp_path: Path) -> None:
+    reason = {"media": "No such file or directory"}
+    assert ready_with(MEDIA_ROOT=tmp_path / "nowhere") == (503, OK | reason)
+
+
+def test_with_a_bucket_that_does_not_answer(ready_with: ReadyWith, tmp_path: Path) -> None:
+    with hanging_port() as port:
+        bucket: dict[str, object] = {"MEDIA_URL": "s3://bucket", "MEDIA_S3_ENDPOINT": f"http://127.0.0.1:{port}"}
+        bucket |= dict.fromkeys(("MEDIA_S3_KEY_FILE", "MEDIA_S3_SECRET_FILE"), tmp_path / "key")
+        assert ready_with(**bucket) == (503, OK | {"media": "no answer within 2 s"})
 
 
 def test_where_both_hang_it_says_so_in_two_seconds_and_other_requests_go_on(
@@ -88,7 +103,7 @@ def test_where_both_hang_it_says_so_in_two_seconds_and_other_requests_go_on(
             assert client.get("/health").status_code == 200
             assert client.get("/api/files", headers={"Authorization": "Bearer x"}).status_code == 401
             assert time.monotonic() - began < 1.5
-            late = {"database": "no answer within 2 s", "redis": "no answer within 2 s"}
+            late = OK | dict.fromkeys(("database", "redis", "broker"), "no answer within 2 s")
             assert [each.result() for each in asked] == [(503, late)] * 60
             assert time.monotonic() - began < 4
 
@@ -106,7 +121,7 @@ def test_a_schema_that_this_release_can_not_work_on(
     ready_with: ReadyWith, database: URL, statement: str, reason: str
 ) -> None:
     run(database, statement)
-    assert ready_with() == (503, {"database": reason, "redis": "ok"})
+    assert ready_with() == (503, OK | {"database": reason})
 
 
 def test_a_schema_that_is_newer_and_says_that_we_may_is_fine(ready_with: ReadyWith, database: URL) -> None:
@@ -137,7 +152,7 @@ def test_it_waits_out_a_short_pause_of_the_pool_and_tells_of_a_long_one(
     client = TestClient(create_app(settings_with(DATABASE_URL=url)))
     pool.console("PAUSE")
     try:
-        assert ready(client) == (503, {"database": "no answer within 2 s", "redis": "ok"})
+        assert ready(client) == (503, OK | {"database": "no answer within 2 s"})
         with ThreadPoolExecutor(1) as threads:
             asked = threads.submit(ready, client)
             while not any(row[3] for row in pool.console("SHOW POOLS") if row[1] == "app_rw"):

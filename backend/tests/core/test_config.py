@@ -162,6 +162,29 @@ def test_the_version_is_that_of_the_tree() -> None:
     assert (config.CHECKOUT / "VERSION").read_text().strip() == config.settings.VERSION
 
 
+@pytest.mark.parametrize("url", ["s3://recordings", "s3://recordings/a/prefix", "s3://recordings/"])
+def test_recordings_may_be_in_a_bucket_and_its_key_in_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str
+) -> None:
+    (tmp_path / "id").write_text("id\n")
+    (tmp_path / "key").write_text(SECRET)
+    files = {"MEDIA_S3_KEY_FILE": tmp_path / "id", "MEDIA_S3_SECRET_FILE": tmp_path / "key"}
+    settings = _load(monkeypatch, MEDIA_URL=url, **files)
+    assert url.rstrip("/") == settings.MEDIA_URL
+    assert settings.MEDIA_S3_KEY is not None
+    assert [each.get_secret_value() for each in settings.MEDIA_S3_KEY] == ["id", SECRET]
+    assert SECRET not in repr(settings)
+    monkeypatch.delenv("MEDIA_S3_KEY_FILE")
+    with pytest.raises(errors.BadInput, match="set both, or none"):
+        _load(monkeypatch)
+
+
+@pytest.mark.parametrize("url", ["recordings", "https://a/b", "s3://", "s3://UPPER", "s3://a b", "s3://bucket?x=y"])
+def test_what_is_no_bucket_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(errors.BadInput, match="MEDIA_URL"):
+        _load(monkeypatch, MEDIA_URL=url)
+
+
 def test_every_setting_is_explained() -> None:
     assert [name for name, field in config.Settings.model_fields.items() if not field.description] == []
 

@@ -11,16 +11,26 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL
 
+    Rows = dict[str, list[dict[str, object]]]
+
 TABLES = ('"user"', "media_file", "tag", "file_tag", "speaker", "transcript_segment", "comment", "task", "analytics")
 
 
-def all_rows(url: URL, tables: Iterable[str] = TABLES) -> dict[str, list[dict[str, object]]]:
+def all_rows(url: URL, tables: Iterable[str] = TABLES) -> Rows:
     """Every row of the tables as a mapping of column to value, ordered by id."""
     with direct(url, "tests") as connection:
         return {
             table: list(connection.exec_driver_sql(f"SELECT to_jsonb(t) FROM {table} t ORDER BY id").scalars())
             for table in tables
         }
+
+
+def in_columns_of(rows: Rows, newer: Rows) -> Rows:
+    """The newer rows without the columns that these rows haven't."""
+    return {
+        table: [{name: later[name] for name in row} for row, later in zip(found, newer[table], strict=True)]
+        for table, found in rows.items()
+    }
 
 
 def run(url: URL, *statements: str) -> None:

@@ -16,7 +16,8 @@ from app.db.sample import make_sample
 from app.db.samplerows import Size, sentence
 from app.db.watch import count_statements
 from app.models import Speaker, TranscriptSegment, User
-from app.services.search import MAX_QUERY_CHARACTERS, QueryTooLong, parameters, search, statement
+from app.services.search import MAX_QUERY_CHARACTERS, Hit, QueryTooLong, parameters, statement
+from app.services.search import search as page_of_hits
 from app.services.transcripts import replace_segments
 from tests.recordings import add_file, add_user
 
@@ -35,6 +36,10 @@ SAME_DATABASE = settings(max_examples=150, deadline=None, suppress_health_check=
 @pytest.fixture
 def user(session: Session) -> User:
     return add_user(session)
+
+
+def search(session: Session, user_id: int, q: str, limit: int | None = None) -> list[Hit]:
+    return page_of_hits(session, user_id, q, limit=limit).rows
 
 
 def _say(session: Session, file: MediaFile, *texts: str) -> None:

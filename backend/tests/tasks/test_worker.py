@@ -1,195 +1,173 @@
-"""A real worker on a real Redis and a real database: what is sent is done, whatever restarts meanwhile."""
+"""A real worker on a real Redis and a real database: what is sent is done, stopped in time, and told in the log."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-from celery import Celery
-
-from app.db import binaries
-from tests.db.sessions import in_transaction, run, until
-from tests.recordings import add_file, add_user
+from tests.db.sessions import run, until
+from tests.tasks.workers import held, record, send, sent, until_begun, until_ended, working
+from tests.working import cancel, enqueue, file_status, task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy import URL
-    from sqlalchemy.orm import Session
 
     from tests.redis_server import RedisServer
 
-NODE = f"celery@{socket.gethostname()}"
-WORDS = ["--concurrency", "1", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-COMMAND = ["--quiet", "--app", "app.core.celery:celery_app", "worker", *WORDS]
-
-
-@dataclass
-class Worker:
-    """A worker process; `environment` is what it and its health check run with."""
-
-    process: subprocess.Popen[bytes]
-    environment: dict[str, str]
-    log: Path
-
-    def check(self) -> subprocess.CompletedProcess[str]:
-        """The worker's health check."""
-        argv = [sys.executable, "-m", "app.healthcheck", "worker"]
-        return subprocess.run(argv, env=self.environment, capture_output=True, text=True, check=False)
-
-    def until_healthy(self) -> None:
-        """Asks until the check says so; fails when the worker has ended."""
-        while self.check().returncode:
-            assert self.process.poll() is None, self.log.read_text()
-
-    def end(self) -> int:
-        """Stops it as Docker does, and waits."""
-        self.process.terminate()
-        return self.process.wait(8)
-
-
-@contextlib.contextmanager
-def working(broker: RedisServer, database: URL, folder: Path, **settings: str) -> Iterator[Worker]:
-    """A worker that is ready for work, with its password in a file; ended at the end."""
-    (folder / "password").write_text(broker.password)
-    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    environment |= {
-        "PYTHONPATH": str(binaries.CHECKOUT / "backend"),
-        "DATABASE_URL": database.render_as_string(hide_password=False),
-        "DB_BEHIND_POOLER": "true",
-        "REDIS_URL": f"redis://app@127.0.0.1:{broker.port}/0",
-        "REDIS_PASSWORD_FILE": str(folder / "password"),
-        "PYTHONWARNINGS": "ignore:You're running the worker with superuser",  # as tests in CI do
-    }
-    environment |= settings
-    log = folder / "log"
-    with log.open("ab") as output:
-        argv = [sys.executable, "-m", "celery", *COMMAND]
-        process = subprocess.Popen(argv, env=environment, stdout=output, stderr=output, cwd=folder)
-    worker = Worker(process, environment, log)
-    try:
-        worker.until_healthy()
-        yield worker
-    finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.end()
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def file_id(session: Session) -> int:
-    file = add_file(session, add_user(session))
-    session.commit()
-    return file.id
-
-
-def send(broker: RedisServer, file_id: int) -> None:
-    with Celery(broker=broker.url) as sender:
-        sender.send_task("analytics.refresh", [file_id], ignore_result=True)
-
-
-def until_done(database: URL, file_id: int) -> None:
-    until(database, f"SELECT 1 FROM analytics WHERE media_file_id = {file_id}")
-
-
-def undo(database: URL) -> None:
-    run(database, "DELETE FROM analytics")
+SEND = """
+import structlog, sys
+from app.services import messages
+structlog.contextvars.bind_contextvars(request_id="the-request")
+assert messages.send(sys.argv[1:])
+assert messages.waiting() <= 1
+"""
 
 
 def test_what_is_sent_is_done_and_logged_in_json_without_secrets(
-    broker: RedisServer, database: URL, pooled_database: URL, file_id: int, tmp_path: Path
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
     with working(broker, pooled_database, tmp_path) as worker:
-        send(broker, file_id)
-        until_done(database, file_id)
+        task_id = enqueue(record(tmp_path, database))
+        subprocess.run([sys.executable, "-c", SEND, task_id], env=worker.environment, check=True)
+        assert until_ended(database, task_id) == "completed"
         assert worker.check().stdout == "the worker answers\n"
         assert worker.end() == 0
-    text = worker.log.read_text()
-    lines = [json.loads(line) for line in text.splitlines() if line and not line.startswith("worker: ")]
-    assert any("analytics.refresh" in line["event"] and "succeeded" in line["event"] for line in lines)
-    assert broker.password not in text
-    assert str(pooled_database.password) not in text
-    assert [path.name for path in tmp_path.iterdir() if path.name not in ("log", "password")] == []
+    found = task(task_id)
+    assert (found.progress, found.attempts, found.error_message) == (1.0, 1, None)
+    assert run(database, "SELECT text, start_time FROM transcript_segment") == [("heard", 0.0)]
+    ours = [line for line in worker.lines() if line.get("task_id") == task_id]
+    assert ours
+    assert {line["request_id"] for line in ours} == {"the-request"}
+    assert any("transcription.run" in line["event"] and "succeeded" in line["event"] for line in worker.lines())
+    assert broker.password not in worker.log
+    assert str(pooled_database.password) not in worker.log
+    assert {path.name for path in tmp_path.iterdir()} == {"log", "password", "media"}
     assert worker.check().returncode == 1
 
 
 def test_it_goes_on_when_redis_was_away(
-    own_broker: RedisServer, database: URL, pooled_database: URL, file_id: int, tmp_path: Path
+    own_broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
     with working(own_broker, pooled_database, tmp_path) as worker:
-        send(own_broker, file_id)
-        until_done(database, file_id)
-        undo(database)
+        until_ended(database, sent(own_broker, tmp_path, database))
         own_broker.stop()
         unhealthy = worker.check()
         assert unhealthy.returncode == 1
         assert len(unhealthy.stdout.splitlines()) == 1
         assert own_broker.password not in unhealthy.stdout + unhealthy.stderr
         own_broker.start()
-        send(own_broker, file_id)
-        until_done(database, file_id)
+        assert until_ended(database, sent(own_broker, tmp_path, database)) == "completed"
         worker.until_healthy()
 
 
-@contextlib.contextmanager
-def blocked(broker: RedisServer, database: URL, file_id: int) -> Iterator[None]:
-    """Within it, the task has been sent, has begun, and waits for the file's row."""
-    with in_transaction(database, f"SELECT 1 FROM media_file WHERE id = {file_id} FOR UPDATE"):
-        send(broker, file_id)
-        until(database, "SELECT 1 FROM pg_locks WHERE NOT granted")
-        yield
-
-
 def test_a_worker_that_is_stopped_gives_back_what_it_can_not_finish(
-    own_broker: RedisServer, database: URL, pooled_database: URL, file_id: int, tmp_path: Path
+    own_broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
-    with (
-        working(own_broker, pooled_database, tmp_path, WORKER_STOP_SECONDS="1") as worker,
-        blocked(own_broker, database, file_id),
-    ):
+    task_id = sent(own_broker, tmp_path, database)
+    with held(tmp_path), working(own_broker, pooled_database, tmp_path, "Stuck", WORKER_STOP_SECONDS="1") as worker:
+        until_begun(tmp_path)
+        assert task(task_id).attempts == 1
         worker.end()
+        assert (task(task_id).status, task(task_id).attempts) == ("pending", 0)
     with working(own_broker, pooled_database, tmp_path):
-        until_done(database, file_id)
+        assert until_ended(database, task_id) == "completed"
+    assert task(task_id).attempts == 1
 
 
 def test_a_worker_that_is_stopped_finishes_what_it_can(
-    own_broker: RedisServer, database: URL, pooled_database: URL, file_id: int, tmp_path: Path
+    own_broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
-    with working(own_broker, pooled_database, tmp_path) as worker:
-        with blocked(own_broker, database, file_id):
+    with working(own_broker, pooled_database, tmp_path, "Stuck") as worker:
+        with held(tmp_path):
+            task_id = sent(own_broker, tmp_path, database)
+            until_begun(tmp_path)
             worker.process.terminate()
         assert worker.process.wait(15) == 0
-    until_done(database, file_id)
+    assert task(task_id).status == "completed"
 
 
-def test_a_task_whose_process_is_killed_is_done_by_the_next(
-    own_broker: RedisServer, database: URL, pooled_database: URL, file_id: int, tmp_path: Path
+def test_progress_is_told_while_it_works_and_cancelling_ends_it(
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
-    with working(own_broker, pooled_database, tmp_path) as worker:
-        with blocked(own_broker, database, file_id):
-            children = Path(f"/proc/{worker.process.pid}/task/{worker.process.pid}/children").read_text().split()
-            for child in children:
-                os.kill(int(child), signal.SIGKILL)
-        until_done(database, file_id)
+    with working(broker, pooled_database, tmp_path, "Held") as worker, held(tmp_path):
+        file_id = record(tmp_path, database)
+        task_id = enqueue(file_id)
+        send(broker, task_id)
+        until_begun(tmp_path)
+        until(database, "SELECT 1 FROM task WHERE status = 'in_progress' AND progress > 0.5")
+        cancel(task_id)
+        while "stopped: cancelled" not in worker.log:
+            pass
+        send(broker, task_id)
+        while worker.log.count("nothing to do") < 1:
+            pass
+    assert (task(task_id).status, task(task_id).error_message) == ("failed", "cancelled")
+    assert file_status(file_id) == "error"
+    assert run(database, "SELECT count(*) FROM transcript_segment") == [(0,)]
 
 
-def test_a_file_that_is_gone_is_no_error_and_leaves_nothing(
-    broker: RedisServer, database: URL, pooled_database: URL, file_id: int, tmp_path: Path
+def test_a_file_that_is_deleted_meanwhile_ends_its_task_quietly(
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
-    with working(broker, pooled_database, tmp_path) as worker:
-        send(broker, file_id + 1)
-        send(broker, file_id)
-        until_done(database, file_id)
-    assert run(database, "SELECT count(*) FROM analytics") == [(1,)]
-    levels = {json.loads(line)["level"] for line in worker.log.read_text().splitlines() if "MediaFileMissing" in line}
-    assert levels == {"info"}
+    with working(broker, pooled_database, tmp_path, "Stuck") as worker:
+        with held(tmp_path):
+            task_id = sent(broker, tmp_path, database)
+            until_begun(tmp_path)
+            run(database, "DELETE FROM media_file")
+        assert until_ended(database, sent(broker, tmp_path, database)) == "completed"
+        assert {line["level"] for line in worker.lines() if line.get("task_id") == task_id} == {"info"}
+        assert "stopped: cancelled, deleted" in worker.log
+
+
+def test_a_file_that_nobody_can_hear_ends_as_error_in_words(
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
+) -> None:
+    with working(broker, pooled_database, tmp_path):
+        empty = sent(broker, tmp_path, database, b"")
+        gone = sent(broker, tmp_path, database)
+        run(database, "UPDATE media_file SET storage_path = 'user_1/nowhere.wav' WHERE storage_path LIKE '%talk.wav'")
+        assert until_ended(database, empty) == "failed"
+        assert until_ended(database, gone) == "failed"
+    assert run(database, "SELECT DISTINCT status FROM media_file") == [("error",)]
+    assert "in the media store" in str(task(gone).error_message)
+
+
+def test_a_fault_of_ours_is_tried_again_and_then_told(
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
+) -> None:
+    with working(broker, pooled_database, tmp_path, "Failing", SWEEP_SECONDS="1") as worker:
+        task_id = sent(broker, tmp_path, database)
+        assert until_ended(database, task_id) == "failed"
+    assert task(task_id).attempts == 2
+    assert str(task(task_id).error_message).startswith("something went wrong on our side (ZeroDivisionError)")
+    assert [line["attempt"] for line in worker.lines() if line["event"] == "transcription failed"] == [1, 2]
+
+
+def test_without_its_engine_a_recording_waits(
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
+) -> None:
+    task_id = sent(broker, tmp_path, database)
+    with working(broker, pooled_database, tmp_path, "Missing", SWEEP_SECONDS="1") as worker:
+        while worker.log.count("given back") < 3:
+            pass
+    assert "the engine can't be loaded" in str(task(task_id).error_message)
+    with working(broker, pooled_database, tmp_path, SWEEP_SECONDS="1"):
+        assert until_ended(database, task_id) == "completed"
+    assert task(task_id).attempts == 1
+
+
+def test_while_the_media_store_is_away_a_recording_waits(
+    broker: RedisServer, database: URL, pooled_database: URL, tmp_path: Path
+) -> None:
+    task_id = sent(broker, tmp_path, database)
+    (tmp_path / "media").rename(tmp_path / "elsewhere")
+    with working(broker, pooled_database, tmp_path, SWEEP_SECONDS="1") as worker:
+        while worker.log.count("given back") < 2:
+            pass
+        assert task(task_id).error_message == "the media store is not available"
+        (tmp_path / "elsewhere").rename(tmp_path / "media")
+        assert until_ended(database, task_id) == "completed"
+    assert (task(task_id).attempts, task(task_id).error_message) == (1, None)

@@ -10,18 +10,25 @@ if TYPE_CHECKING:
     from opentr.actions.environment import Environment
 
 _WIDTH = 10
+_API = {"dev": ("api", 8000), "prod": ("proxy", 8080)}
+"""The service, and its port, through which the API is reached."""
+
+
+def api(environment: Environment) -> str | None:
+    """host:port of the environment's API, as reached from this machine; None if it doesn't run."""
+    return environment.runtime.address(*_API[environment.name])
 
 
 def data(environment: Environment) -> dict[str, str]:
     """The ways in that are open now, by name, and who the administrator is."""
     ways = {
-        "api": ("http://{}", "api", 8000),
+        "api": ("http://{}", *_API["dev"]),
         "database": ("postgresql://app_rw@{}/opentranscribe", "pgbouncer", 6432),
         "database_direct": ("postgresql://app_migrator@{}/opentranscribe", "postgres", 5432),
         "redis": ("redis://app@{}/0", "redis", 6379),
     }
     if environment.name == "prod":
-        ways = {"api": ("http://{}", "proxy", 8080)}
+        ways = {"api": ("http://{}", *_API["prod"])}
     found = {name: (form, environment.runtime.address(service, port)) for name, (form, service, port) in ways.items()}
     reached = {name: form.format(address) for name, (form, address) in found.items() if address}
     return reached | {"admin": environment.settings.admin.email, "secrets": str(environment.state.folder / "secrets")}

@@ -22,10 +22,11 @@ from opentr.cli.look import health, status, version
 from opentr.cli.remove import clean, purge, remove
 from opentr.cli.reset import init_db, reset
 from opentr.cli.restore import restore
+from opentr.cli.transcribe import transcribe
 
 PROGRAM = "./opentr.sh"
 _SECTIONS = {
-    "Every day": ("start", "stop", "restart", "status", "logs", "reset"),
+    "Every day": ("start", "stop", "restart", "status", "logs", "reset", "transcribe"),
     "New releases": ("deploy", "rollback", "migrate"),
     "Keep safe": ("backup", "restore"),
     "Look inside": ("psql", "shell", "exec", "health", "db", "sample"),
@@ -94,5 +95,5 @@ for command in (deploy, rollback, migrate):
 root.add_command(deploy, "upgrade")
 for command in (start, stop, restart, status, logs, reset, psql, shell, exec_, health, db, sample, build, init_db):
     root.add_command(command)
-for command in (config, version, clean, remove, purge, restart_backend, restart_all, rebuild_backend):
+for command in (transcribe, config, version, clean, remove, purge, restart_backend, restart_all, rebuild_backend):
     root.add_command(command)

@@ -39,7 +39,7 @@ class Recipe:
     """the stage of the Dockerfile; None: the last"""
 
 
-_APP = ("images/backend/Dockerfile", "VERSION", "backend/requirements.txt")
+_APP = ("images/backend/Dockerfile", "VERSION", "backend/requirements.txt", "backend/requirements-worker.txt")
 _CODE = ("database", "backend/alembic.ini", "backend/uvicorn.json", "backend/alembic", "backend/app")
 
 RECIPES = {

@@ -68,8 +68,9 @@ clashing() {{
             if [ -e "$other/$file" ] && ! [ "$file" -ef "$other/$file" ]; then echo; fi
         done' sh "$OLDPWD/$2" {{}} +) | wc -l
 }}
-# Links to all files of the folder, which win over those that are there.
-link() {{ cp -alf "$1/." next/ && rm -f next/.generation next/.holds next/.keep next/.naming; }}
+# Links to all recordings of the folder, which win over those that are there; to nothing that is hidden: our notes, and
+# what still comes in.
+link() {{ find "$1" -mindepth 1 -maxdepth 1 ! -name '.*' -exec cp -alf -t next {{}} +; }}
 gather() {{
     first=current
     for folder in previous aside/*; do

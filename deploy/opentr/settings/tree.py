@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from opentr.settings.app import Admin, Api, App, Worker
+from opentr.settings.app import Admin, Api, App, Media, Worker
 from opentr.settings.backup import Backup
 from opentr.settings.engine import Build, Engine
 from opentr.settings.pgbouncer import Pgbouncer
@@ -44,6 +44,7 @@ class Settings(Component):
     pgbouncer: Pgbouncer = Pgbouncer()
     redis: Redis = Redis()
     api: Api = Api()
+    media: Media = Media()
     worker: Worker = Worker()
     proxy: Proxy = Proxy()
     backup: Backup = Backup()

@@ -67,7 +67,7 @@ def killed_at(stack: Stack, step: str, *words: str, before: tuple[tuple[str, int
     `before`: signals that come first, each when the journal has an event of this kind or step; an interrupt at the end
     is the third one, which ends the tool as well.
     """
-    earlier = set((stack.state / "journal").iterdir())
+    earlier = set((stack.state / "journal").glob("*"))
     process = subprocess.Popen(
         [stack.command, *words], env=stack.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -76,7 +76,7 @@ def killed_at(stack: Stack, step: str, *words: str, before: tuple[tuple[str, int
 
         def begun(awaited: str = awaited) -> bool:
             assert process.poll() is None, f"ended before {awaited}"
-            if not set((stack.state / "journal").iterdir()) - earlier:
+            if not set((stack.state / "journal").glob("*")) - earlier:
                 return False
             events = told(stack)
             return any(

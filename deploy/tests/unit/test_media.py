@@ -114,6 +114,13 @@ def test_the_restored_generation_has_the_files_of_both(was_reset: Folder):
     assert (was_reset.served(), was_reset.served("user_1/file_2/other.mp3")) == (None, "second")
 
 
+def test_what_still_comes_in_stays_with_its_generation(was_reset: Folder):
+    was_reset.record("half", ".incoming/upload")
+    was_reset.swap(Incoming(THIRD, "kept", live=SECOND, before=FIRST, wanted=FIRST))
+    assert was_reset.served(".incoming/upload") is None
+    assert (was_reset.path / "previous/.incoming/upload").exists()
+
+
 @pytest.mark.parametrize(
     ("wanted", "meant"), [(FIRST, "first"), (SECOND, "second"), ("", "second"), ("ffff", "second")]
 )
