@@ -188,9 +188,9 @@ def _digests(state: State, credentials: Credentials) -> dict[str, str]:
 
 def _recover_passphrase(state: State) -> None:
     """Write the passphrase's file again where one was made. Raises PassphraseLost if nothing has it any more."""
-    if state.read(_FIRST_PASSPHRASE) is None and state.read(_RECORD) is None:
-        return
     if (text := _first_passphrase(state)) is None:
+        if state.read(_FIRST_PASSPHRASE) is None and state.read(_RECORD) is None:
+            return
         raise PassphraseLost(_file(state, PASSPHRASE))
     state.create(f"secrets/{PASSPHRASE}", text + "\n")
     ui.note(f"secrets/{PASSPHRASE} was gone; it is there again, from secrets/{CIPHER}; keep a copy elsewhere")

@@ -9,7 +9,7 @@ import psycopg2
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from psycopg2.errors import ForeignKeyViolation
+from psycopg2.errors import ForeignKeyViolation, NumericValueOutOfRange
 from sqlalchemy import exc
 
 from app.db.errors import BadInput
@@ -65,8 +65,11 @@ def _database_error(request: Request, error: Exception) -> JSONResponse:
     lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
     if lost or isinstance(error, exc.OperationalError):
         return _unavailable(request, error)
-    if isinstance(getattr(error, "orig", None), ForeignKeyViolation):  # what we had just seen is gone already
+    orig = getattr(error, "orig", None)
+    if isinstance(orig, ForeignKeyViolation):  # what we had just seen is gone already
         return JSONResponse({"detail": "What this belongs to was deleted a moment ago"}, HTTPStatus.CONFLICT)
+    if isinstance(orig, NumericValueOutOfRange):  # a column holds 1e308, and no sum of two of those
+        return JSONResponse({"detail": "A number is too large to be counted with"}, HTTPStatus.UNPROCESSABLE_ENTITY)
     raise error
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
+_LONGEST_SECONDS = 1e12
+"""Longer than anything: users may write any duration, and the sum of two of 1e308 is an error to PostgreSQL."""
+
 
 def stats(session: Session) -> dict[str, dict[str, Any]]:
     """Figures about users, files (sizes in bytes, durations in seconds) and the system, in three statements."""
@@ -31,7 +34,7 @@ def _users(session: Session) -> dict[str, Any]:
 
 
 def _files(session: Session) -> dict[str, Any]:
-    speakable = MediaFile.duration.between(0, float("1e308"))
+    speakable = MediaFile.duration.between(0, _LONGEST_SECONDS)
     by_status = {status: func.count().filter(MediaFile.status == status) for status in FileStatus}
     row = session.execute(
         select(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from app.transcription.engine import Engine, Segment, Window
 
+    Settle = Callable[[Callable[[Session], None]], None]
+
 PROBED = 0.05
 HEARD = 0.95
 """Shares of the whole, as `report` tells them: the file's columns are stored; all is heard, and not stored."""
@@ -42,16 +44,25 @@ _log = structlog.get_logger(__name__)
 _store = functools.cache(lambda: media_store(settings))
 
 
-def transcribe_file(claim: work.Claim, report: Callable[[float], None]) -> None:
+def transcribe_file(claim: work.Claim, report: Callable[[float], None], settle: Settle) -> None:
     """Does the whole of a claimed task, with the store and the engine of the settings.
 
-    `report` gets the progress (0 to 1) and raises what ends the work. Raises `Unusable` for what is wrong with the
-    file, `EngineUnavailable`, `StoreUnavailable`, `MediaFileMissing`, `LeaseLost`.
+    `report` gets the progress (0 to 1) and raises what ends the work. `settle` runs the last transaction, and may run
+    it again: what was heard in hours isn't lost because the database is away for a moment. Raises `Unusable` for what
+    is wrong with the file, `EngineUnavailable`, `StoreUnavailable`, `MediaFileMissing`, `LeaseLost`.
     """
-    transcribe(claim, report, _store(), load.engine())
+    transcribe(claim, report, _store(), load.engine(), settle)
 
 
-def transcribe(claim: work.Claim, report: Callable[[float], None], store: MediaStore, engine: Engine) -> None:
+def at_once(transaction: Callable[[Session], None]) -> None:
+    """Runs it once."""
+    with session_scope() as session:
+        transaction(session)
+
+
+def transcribe(
+    claim: work.Claim, report: Callable[[float], None], store: MediaStore, engine: Engine, settle: Settle = at_once
+) -> None:
     """The same, with this store and this engine."""
     key, language = _named(claim.media_file_id)
     started = time.monotonic()
@@ -62,7 +73,8 @@ def transcribe(claim: work.Claim, report: Callable[[float], None], store: MediaS
         heard = _Heard(columns["duration"], report)
         windows = heard.through(audio.windows(container, settings.TRANSCRIPTION_LONGEST_SECONDS))
         segments = list(heard.told(engine.transcribe(windows, language)))
-    _store_transcript(claim, segments, heard.seconds if columns["resolution_width"] is None else None)
+    duration = heard.seconds if columns["resolution_width"] is None else None
+    settle(lambda session: _store_transcript(session, claim, segments, duration))
     _log.info(
         "transcribed",
         recording_seconds=round(heard.seconds, 1),
@@ -89,6 +101,8 @@ def _file(store: MediaStore, key: str) -> BinaryIO:
 
 
 def _keep(media_file_id: int, columns: dict[str, Any]) -> None:
+    """What the file doesn't say leaves what is there: rows of older instances know it from elsewhere."""
+    columns = {name: value for name, value in columns.items() if value is not None}
     with session_scope() as session:
         session.execute(update(MediaFile).where(MediaFile.id == media_file_id).values(columns))
 
@@ -120,20 +134,19 @@ class _Heard:
         self._report(PROBED + share * (HEARD - PROBED))
 
 
-def _store_transcript(claim: work.Claim, segments: list[Segment], duration: float | None) -> None:
+def _store_transcript(session: Session, claim: work.Claim, segments: list[Segment], duration: float | None) -> None:
     """All that was heard, and the end of the task. `duration` of sound that was decoded is truer than the header's."""
-    with session_scope() as session:
-        file = session.get(MediaFile, claim.media_file_id, with_for_update={"key_share": True})
-        if file is None:
-            raise MediaFileMissing(claim.media_file_id)
-        speakers = _speakers(session, file, segments)
-        rows = (_row(segment, speakers[segment.speaker]) for segment in segments)
-        replace_segments(session, file.id, rows)
-        file.language = _language(segments) or file.language
-        file.duration = duration or file.duration
-        figures = analytics.refresh(session, file.id)
-        figures.keywords = keywords.of_texts((segment.text for segment in segments), file.language)
-        work.finish(session, claim)
+    file = session.get(MediaFile, claim.media_file_id, with_for_update={"key_share": True})
+    if file is None:
+        raise MediaFileMissing(claim.media_file_id)
+    speakers = _speakers(session, file, segments)
+    rows = (_row(segment, speakers[segment.speaker]) for segment in segments)
+    replace_segments(session, file.id, rows)
+    file.language = _language(segments) or file.language
+    file.duration = duration or file.duration
+    figures = analytics.refresh(session, file.id)
+    figures.keywords = keywords.of_texts((segment.text for segment in segments), file.language)
+    work.finish(session, claim)
 
 
 def _row(segment: Segment, speaker_id: int) -> dict[str, Any]:

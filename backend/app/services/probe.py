@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _MOST_TAGS = 200
 _LONGEST_TAG = 10_000
 """Characters. A tag may be a whole lyric; it may also be a picture that somebody took for text."""
+_MOST_RAW = 250_000
+"""Characters of all that a file says. Each listing reads it, so who says more isn't quoted."""
 _MOST_INTEGER = 2**31 - 1
 _LOSSLESS = {"alac", "ape", "flac", "tak", "tta", "wavpack"}
 """Codecs that keep samples as they are, beside PCM; of the others nobody can say how many bits a sample has."""
@@ -176,7 +179,7 @@ def _moment(text: str) -> datetime | None:
 
 def _raw(container: InputContainer) -> dict[str, Any]:
     """All that the file says, for those who look for more."""
-    return {
+    raw: dict[str, Any] = {
         "format": {
             "name": container.format.name,
             "long_name": container.format.long_name,
@@ -187,6 +190,10 @@ def _raw(container: InputContainer) -> dict[str, Any]:
         },
         "streams": [_raw_stream(stream) for stream in list(container.streams)[:_MOST_TAGS]],
     }
+    if len(json.dumps(raw)) > _MOST_RAW:
+        for part in (raw["format"], *raw["streams"]):
+            part["tags"] = {}
+    return raw
 
 
 def _raw_stream(stream: Stream) -> dict[str, Any]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import threading
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 from uuid import uuid4
 
 import fsspec
 from botocore.exceptions import BotoCoreError, ClientError
+from s3fs.core import S3_RETRYABLE_ERRORS
 
 from app.storage import keys
 from app.storage.errors import MediaMissing, StoreError, StoreUnavailable
 from app.storage.media_store import STALE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from app.core.config import Settings
     from app.storage.media_store import Incoming
@@ -27,33 +30,79 @@ _PART_BYTES = 8 * 1024**2
 """What an upload holds in memory. A store takes 10,000 parts at most (Amazon S3's quotas), so this allows 80 GB."""
 _READ_AHEAD_BYTES = 4 * 1024**2
 _CHECKS = ".incoming"
-_FAILURES = (OSError, BotoCoreError, ClientError)
+_FAILURES = (OSError, BotoCoreError, ClientError, *S3_RETRYABLE_ERRORS)
 
 
 class IncomingObject:
-    """A multipart upload that isn't complete yet."""
+    """A multipart upload; an object as soon as all is in, of which nobody knows yet.
 
-    def __init__(self, key: str, file: Any) -> None:  # noqa: ANN401 - fsspec has no types
+    A store may take minutes to join thousands of parts, and no transaction waits for that. (Amazon S3's reference,
+    CompleteMultipartUpload.) So an API that is killed just then leaves an object behind that no row names.
+    """
+
+    def __init__(self, key: str, file: Any, remove: Callable[[], None]) -> None:  # noqa: ANN401 - fsspec has no types
         self.key = key
         self.size = 0
-        self.file = file
+        self.is_kept = False
+        self._file = file
+        self._remove = remove
+        self._is_object = False
 
     def write(self, data: bytes) -> None:
         """Adds these bytes; whenever there is a part of them, it is sent."""
         with _worded(self.key):
-            self.file.write(data)
+            self._file.write(data)
         self.size += len(data)
 
     def finish(self) -> None:
-        """Sends what is left."""
+        """Sends what is left, and completes the upload."""
         with _worded(self.key):
-            self.file.close()
+            self._file.close()
+            self._file.commit()
+        self._is_object = True
 
     def discard(self) -> None:
-        """Has the store forget the parts, if they make no object yet."""
-        self.file.closed = True  # else it would send what is left when nobody refers to it any more
+        """Has the store forget the parts or the object."""
+        if self.is_kept:
+            return
+        self._file.closed = True  # else it would send what is left when nobody refers to it any more
         with suppress(StoreError), _worded(self.key):
-            self.file.discard()
+            if self._is_object:
+                self._remove()
+            else:
+                self._file.discard()
+
+
+class StoredObject(io.RawIOBase):
+    """An object, to read and to seek in. Whatever goes wrong meanwhile is one of our errors, as when it was opened."""
+
+    def __init__(self, key: str, file: Any) -> None:  # noqa: ANN401 - fsspec has no types
+        self._key = key
+        self._file = file
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - a Buffer, which Python 3.12 names
+        """Reads what fits. Raises `StoreUnavailable`."""
+        with _worded(self._key):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Goes to another place, and says which."""
+        return int(self._file.seek(offset, whence))
+
+    def close(self) -> None:
+        """Forgets what was read ahead."""
+        self._file.close()
+        super().close()
 
 
 class Bucket:
@@ -81,21 +130,19 @@ class Bucket:
             while self._files.exists(self._path(key)):
                 key = keys.another(key, secrets.token_hex(3))
             file = self._files.open(self._path(key), "wb", block_size=_PART_BYTES, autocommit=False)
-        return IncomingObject(key, file)
+        return IncomingObject(key, file, partial(self.delete, key))
 
     def keep(self, incoming: Incoming) -> None:
-        """Completes the upload: the object is there, whole."""
+        """It stays; it is durable already."""
         assert isinstance(incoming, IncomingObject)  # noqa: S101 - we made it
-        with _worded(incoming.key):
-            incoming.file.commit()
-        incoming.file.mpu = None  # what `discard` would abort
+        incoming.is_kept = True
 
     def open(self, key: str) -> BinaryIO:
         """The object; reads fetch what they need."""
         size = self.size(key)
         with _worded(key):
             file = self._files.open(self._path(key), "rb", block_size=_READ_AHEAD_BYTES, size=size)
-        return cast("BinaryIO", file)
+        return cast("BinaryIO", StoredObject(key, file))
 
     def local_path(self, key: str) -> None:
         """Nowhere on this machine."""
@@ -125,7 +172,7 @@ class Bucket:
 
     def tidy(self, older_than_seconds: float = STALE_SECONDS) -> int:
         """Has the store forget uploads that were begun so long ago."""
-        bucket, _, prefix = self._place.partition("/")
+        bucket, _, prefix = f"{self._place}/".partition("/")
         long_ago = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
         with _worded(bucket):
             begun = self._files.list_multipart_uploads(bucket)

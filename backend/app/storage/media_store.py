@@ -18,7 +18,7 @@ STALE_SECONDS = 86_400
 
 
 class Incoming(Protocol):
-    """Bytes on their way into the store; nobody can read them before `MediaStore.keep`."""
+    """Bytes on their way into the store; no row names them before `MediaStore.keep`."""
 
     key: str
     """What they will be found by."""

@@ -7,6 +7,7 @@ away) leaves it waiting, to be sent again by the sweeper.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -62,7 +63,7 @@ def run(task_id: str) -> None:
 def _transcribe(claim: work.Claim, lease: Lease) -> None:
     """Does the work, or stores why not. Raises `LeaseLost`, `MediaFileMissing`."""
     try:
-        pipeline.transcribe_file(claim, lease.report)
+        pipeline.transcribe_file(claim, lease.report, partial(_settle, lease))
     except (work.LeaseLost, MediaFileMissing):
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the task ends, or waits for another try

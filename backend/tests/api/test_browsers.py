@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.bodies import MOST_BYTES
+from app.api.bodies import MOST_BYTES, STRANGERS_BYTES
 from app.main import create_app
 
 if TYPE_CHECKING:
@@ -54,6 +54,19 @@ def test_only_the_hosts_that_the_settings_name_are_answered(settings_with: Calla
         "": 400,
     }
     assert client.get("/health", headers={"Host": "127.0.0.1"}).status_code == 200
+
+
+def test_strangers_send_nothing_large_that_would_be_read_before_they_are_asked_who_they_are(
+    client: TestClient, ann: Person
+) -> None:
+    content = b"[" * STRANGERS_BYTES + b"]"
+    form = {"username": "ann@example.org", "password": "x" * STRANGERS_BYTES}
+    assert client.post("/api/auth/token", data=form).status_code == 413
+    for headers in ({}, {"Authorization": "Bearer x"}):
+        for path in ("/api/auth/register", "/api/comments/"):
+            assert client.post(path, content=content, headers=headers).status_code == 413
+            assert client.post(path, content=iter([content]), headers=headers).status_code == 413
+    assert ann.api.post("/api/comments", content=content).status_code in (400, 422)
 
 
 def test_a_body_that_is_too_large_is_413_whether_it_says_so_or_not(ann: Person) -> None:

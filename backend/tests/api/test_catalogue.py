@@ -137,6 +137,14 @@ def test_what_is_no_json_is_the_callers_fault(ann: Person, recording: Recording)
         assert answer.json()["detail"]
 
 
+def test_times_that_no_sum_can_hold_are_422_and_change_nothing(ann: Person, recording: Recording) -> None:
+    for start, end in ((0, 1.7e308), (-1.7e308, 1.7e308)):
+        times = {"start_time": start, "end_time": end}
+        answer = correct(ann, recording, {"id": recording.first, **times}, {"id": recording.second, **times})
+        assert (answer.status_code, answer.json()["detail"]) == (422, "A number is too large to be counted with")
+    assert ann.api.get(f"/api/files/{recording.id}").json()["transcript_segments"][0]["end_time"] == 1.0
+
+
 def test_two_changes_at_once_are_both_kept(ann: Person, recording: Recording, rows: Session) -> None:
     for turn in range(5):
         changes = [{"summary": f"s{turn}"}, {"translated_text": f"t{turn}"}, {"language": f"l{turn}"}]

@@ -53,7 +53,7 @@ def test_a_login_that_succeeds_forgets_the_refusals_before(settings_with: Callab
 def test_odd_addresses_are_counted_as_well(settings_with: Callable[..., Settings]) -> None:
     client = TestClient(create_app(settings_with(LOGIN_ATTEMPTS_PER_MINUTE=1)))
     assert attempts(client, "", "wrong", 2) == [422, 422]
-    for email in ("a\0b", "é" * 100_000, "\r\n", "💥"):
+    for email in ("a\0b", "é" * 10_000, "\r\n", "💥"):
         assert attempts(client, email, "wrong", 2) == [401, 429]
 
 

@@ -189,6 +189,16 @@ def test_a_second_run_leaves_the_rows_of_one_and_the_same_speaker(
         assert session.scalars(select(Speaker.display_name)).all() == ["Ann"]
 
 
+def test_what_the_file_does_not_say_leaves_what_an_older_instance_knew(
+    store: MediaStore, uploaded: Callable[..., int]
+) -> None:
+    file_id = uploaded(lambda path: record(path, silence(1)), title="Plans", device_make="Zoom")
+    transcribed(store, file_id, told("one"))
+    with session_scope() as session:
+        file = session.get_one(MediaFile, file_id)
+        assert (file.title, file.device_make, file.codec) == ("Plans", "Zoom", "pcm_s16le")
+
+
 def test_an_engine_that_tells_voices_apart_gives_each_a_speaker(
     store: MediaStore, uploaded: Callable[..., int]
 ) -> None:

@@ -106,6 +106,12 @@ def test_whatever_the_tags_hold_the_row_can_hold_it(session: Session, tmp_path: 
     assert file.metadata_raw["streams"][0]["codec"] == "aac"
 
 
+def test_who_says_too_much_is_not_quoted(tmp_path: Path) -> None:
+    found = probed(record(tmp_path / "talk.mkv", silence(1), tags={f"tag-{n}": "x" * 9_000 for n in range(100)}))
+    assert len(json.dumps(found["metadata_raw"])) < 10_000
+    assert found["metadata_raw"]["format"]["name"].startswith("matroska")
+
+
 def test_each_name_is_a_column(tmp_path: Path) -> None:
     found = probed(record(tmp_path / "talk.mp4", silence(1), pictures=True))
     assert set(found) <= set(MediaFile.__table__.c.keys())

@@ -58,11 +58,12 @@ def test_a_local_path_is_the_files_own_if_there_is_one(store: MediaStore) -> Non
     assert path is None or path.read_bytes() == BYTES
 
 
-def test_nothing_is_there_before_it_is_kept(store: MediaStore) -> None:
-    incoming = written(store)
+def test_nothing_is_there_before_it_is_complete(store: MediaStore) -> None:
+    incoming = store.incoming(KEY)
+    incoming.write(BYTES)
     with pytest.raises(MediaMissing):
         store.open(KEY)
-    store.keep(incoming)
+    finish_and_keep(store, incoming)
     assert store.size(KEY) == len(BYTES) == incoming.size
 
 

@@ -141,7 +141,7 @@ def test_an_outage_of_postgres_costs_no_attempt(
     assert len((tmp_path / "begun").read_text().split()) == 1
 
 
-def test_what_is_heard_during_an_outage_of_postgres_is_heard_again(
+def test_what_is_heard_during_an_outage_of_postgres_is_stored_after_it(
     own_broker: RedisServer, servers: Servers, database: URL, pooled_database: URL, tmp_path: Path
 ) -> None:
     with working(own_broker, pooled_database, tmp_path, "Stuck", **RESTLESS) as worker:
@@ -155,6 +155,7 @@ def test_what_is_heard_during_an_outage_of_postgres_is_heard_again(
         assert until_ended(database, task_id) == "completed"
     assert task(task_id).attempts == 1
     assert segments(database) == [(1,)]
+    assert len((tmp_path / "begun").read_text().split()) == 1
 
 
 def test_a_crash_of_postgres_costs_nothing(

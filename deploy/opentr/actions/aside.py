@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _PROVE = "./opentr.sh backup prod; ./opentr.sh backup verify newest"
 _ANYWAY = "./opentr.sh clean prod --replaced removes it all the same"
+_BESIDE = "the cluster that was replaced may name its files"
+_VANISHED = f"the volume of the backups is gone, and those in your copy of it may name its files; {_ANYWAY}"
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,20 @@ def found(environment: Environment) -> list[Found]:
     folders = media.aside(runtime) if "postgres" in healthy else []
     if kept is None and not folders:
         return []
-    known = backups.catalogue(runtime) if backups.VOLUME in runtime.volumes() else []
+    vanished = backups.VOLUME not in runtime.volumes()
+    known = [] if vanished else backups.catalogue(runtime)
     cluster_reason = _why_cluster_stays(known, _restored_at(environment), serves="postgres" in healthy)
     result = [Found(_cluster_step(environment, kept), cluster_reason)] if kept else []
-    stays = bool(kept and cluster_reason)
-    return [*result, *(Found(_media_step(environment, each), _why_media_stay(each, known, stays)) for each in folders)]
+    reason = _VANISHED if vanished else _BESIDE if kept and cluster_reason else ""
+    return [
+        *result,
+        *(Found(_media_step(environment, each), reason or _why_media_stay(each, known)) for each in folders),
+    ]
 
 
-def chosen(all_: Sequence[Found], *, anyway: bool) -> list[Step]:
-    """The steps that remove what may go; with `anyway` all."""
-    return [each.step for each in all_ if anyway or not each.needed]
+def chosen(all_: Sequence[Found], *, anyway: bool, answered: bool) -> list[Step]:
+    """The steps that remove what may go; with `anyway` all; none where nobody has answered for it."""
+    return [each.step for each in all_ if answered and (anyway or not each.needed)]
 
 
 def _restored_at(environment: Environment) -> datetime | None:
@@ -81,14 +87,16 @@ def _restored_at(environment: Environment) -> datetime | None:
 def _why_cluster_stays(known: Sequence[Backup], restored_at: datetime | None, *, serves: bool) -> str:
     if not serves:
         return "Postgres doesn't serve, so this may be the only good copy; first: ./opentr.sh start prod"
-    if restored_at and any(each.proven and each.started_at > restored_at for each in known):
+    if restored_at is None:
+        return f"nobody knows any more since when another one serves; {_ANYWAY}"
+    if any(each.proven and each.started_at > restored_at for each in known):
         return ""
     return f"no backup of what serves since then is proven; take one: {_PROVE}; or {_ANYWAY}"
 
 
-def _why_media_stay(folder: Aside, known: Sequence[Backup], cluster_stays: bool) -> str:  # noqa: FBT001 - as it is found
-    if cluster_stays:
-        return "the cluster that was replaced may name its files"
+def _why_media_stay(folder: Aside, known: Sequence[Backup]) -> str:
+    if folder.name.startswith(media.UNNAMED):
+        return f"nobody knows which database names its files; {_ANYWAY}"
     if older := [each for each in known if each.started_at <= folder.since]:
         return f"backup {older[-1].id}, which can still be restored, may name its files; {_ANYWAY}"
     return ""

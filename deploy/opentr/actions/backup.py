@@ -115,10 +115,10 @@ def prove(environment: Environment, label: str) -> Receipt:
     The receipt is kept beside the backup, also that of a proof that failed. Raises BackupUnproven, BackupUnknown,
     PassphraseLost, and ProofUnfinished if it couldn't be tried, for want of room for instance.
     """
+    require_passphrase(environment)
     backup = find(catalogue(environment), label, environment.name)
     if backup.restore_point is None:
         raise BackupUnproven(backup.label, [_NO_MANIFEST])
-    _require_passphrase(environment)
     runtime = environment.runtime
     began = datetime.now(UTC)
     with ui.step(f"prove backup {backup.id} by a restore"):
@@ -195,9 +195,15 @@ def require_repository(environment: Environment) -> None:
     raise RepositoryVanished(environment.settings.project)
 
 
+def require_passphrase(environment: Environment) -> None:
+    """Have the file there that the programs read it from. Raises PassphraseLost, PassphraseChanged."""
+    known = credentials.ensure(environment.state)
+    environment.state.install({f"secrets/{credentials.CIPHER}": credentials.cipher(known)})
+
+
 def _steps(environment: Environment, kind: str | None, reason: str, results: list[Mapping[str, Any]]) -> list[Step]:
     require_repository(environment)
-    _require_passphrase(environment)
+    require_passphrase(environment)
     _require_running(environment)
     runtime = environment.runtime
     repository = backups.look(runtime)
@@ -221,12 +227,6 @@ def _take(runtime: Runtime, kind: str, reason: str, results: list[Mapping[str, A
             raise RepositoryLocked(said.words)
         raise BackupFailed(said.words, _MAKE_ROOM if said.what == ROOM else _LOOK_AT_IT)
     results.append(said)
-
-
-def _require_passphrase(environment: Environment) -> None:
-    """Have the file there that the programs read it from. Raises PassphraseLost, PassphraseChanged."""
-    known = credentials.ensure(environment.state)
-    environment.state.install({f"secrets/{credentials.CIPHER}": credentials.cipher(known)})
 
 
 def _require_running(environment: Environment) -> None:

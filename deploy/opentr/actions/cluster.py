@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _SERVICE, _PROGRAM = "restore", "restore_cluster"
+_TOO_OLD = (
+    "the images of the release that serves can't remove a replaced cluster yet; ./opentr.sh deploy prod brings new ones"
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,10 @@ def drop(runtime: Runtime, cluster: str = "") -> Clusters:
 
 def free(runtime: Runtime, cluster: str) -> Clusters:
     """Remove the replaced cluster of this id, for good. Postgres may run. Raises ClusterFailed."""
-    return _clusters(_run(runtime, "free", cluster))
+    said = followed(runtime, _SERVICE, [_PROGRAM, "free", cluster])
+    if isinstance(said, Fault):
+        raise ClusterFailed(_TOO_OLD if _is_unknown(said) else said.words)
+    return _clusters(said)
 
 
 def tidy(runtime: Runtime) -> None:

@@ -84,7 +84,7 @@ def observe(environment: Environment, wanted: str | None) -> Stake:
     Whatever can be known to fail fails here, while all still serves. Raises NothingRunning, NoBackups, BackupUnknown,
     BackupUnfit, RepositoryVanished, RepositoryUnreadable, PassphraseChanged, RestoreBlocked.
     """
-    credentials.ensure(environment.state)
+    backup.require_passphrase(environment)
     found = backup.catalogue(environment)
     newest = backup.find(found, backup.NEWEST, environment.name)
     chosen = backup.find(found, wanted, environment.name) if wanted else None

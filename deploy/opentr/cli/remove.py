@@ -27,8 +27,8 @@ def clean(  # noqa: PLR0913 - what a user may say
     """Remove what nothing needs any more.
 
     Those are old images and templates, leftovers of killed commands, the logs of builds, and in prod what restores have
-    put aside, once a backup of what serves now is proven. With --replaced that goes before, too, and the environment's
-    name is asked for.
+    put aside, once a backup of what serves now is proven, with --replaced before, too. For that the environment's name
+    is asked for; --yes alone leaves it there.
     """
     from opentr.actions import aside
     from opentr.actions import remove as action
@@ -39,13 +39,16 @@ def clean(  # noqa: PLR0913 - what a user may say
         raise click.UsageError("--replaced is for prod: ./opentr.sh clean prod --replaced")
     with opened(environment, command=f"clean {environment}", changes=not plan, runtime=runtime) as found:
         put_aside = aside.found(found)
-        steps = [*action.clean_steps(found), *aside.chosen(put_aside, anyway=replaced)]
+        going = aside.chosen(put_aside, anyway=replaced, answered=plan or replaced or bool(confirm) or not yes)
         for each in put_aside:
-            if each.needed and not replaced:
-                click.echo(f"stays: {each.step.what.removeprefix('remove ')}: {each.needed}", err=True)
+            if each.needed or each.step not in going:
+                what = each.step.what.removeprefix("remove ")
+                why = each.needed or "--yes doesn't answer for it, --confirm prod does"
+                click.echo(f"{'may be needed' if replaced else 'stays'}: {what}: {why}", err=True)
+        steps = [*action.clean_steps(found), *going]
         if not plan and steps:
             _tell(steps)
-            if replaced:
+            if going:
                 terminal.confirmed_name(environment, given=confirm, deed="remove these, for good")
             else:
                 terminal.confirmed(yes=yes, deed="remove these")

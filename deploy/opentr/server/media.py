@@ -26,6 +26,8 @@ those of the one before alone."""
 Placed = Literal["same", "changed", "unknown"]
 FOLDER = "/srv/media"
 """Where all of them are."""
+UNNAMED = "unnamed"
+"""How the names of folders begin that were put aside without a token."""
 
 
 @dataclass(frozen=True)

@@ -132,11 +132,15 @@ def test_what_was_replaced_goes_with_clean_once_a_backup_of_what_serves_is_prove
     assert "stays: what the last restore replaced" in said.stderr
     assert "./opentr.sh backup verify newest" in said.stderr
     assert beside(prod, f"ls -d {DATA}.replaced")
-    assert prod("clean", "prod", "--replaced", "--yes").returncode == 3
+    refused = prod("clean", "prod", "--replaced", "--yes")
+    assert refused.returncode == 3
+    assert "may be needed: what the last restore replaced" in refused.stderr
     assert beside(prod, f"ls -d {DATA}.replaced")
     prod.done("backup", "prod")
     prod.done("backup", "verify", "newest")
-    said = prod("clean", "prod", "--yes")
+    assert "--yes doesn't answer for it" in prod("clean", "prod", "--yes").stderr
+    assert beside(prod, f"ls -d {DATA}.replaced")
+    said = prod("clean", "prod", *CONFIRMED)
     assert "remove what the last restore replaced (" in said.stderr
     assert beside(prod, "find /var/lib/postgresql -maxdepth 1 -name 'data.*'") == ""
     assert prod("restore", "prod", "--undo", *CONFIRMED).returncode == 4

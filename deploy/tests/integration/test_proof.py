@@ -22,7 +22,8 @@ CREATE TABLE public.many (gone int, a bool, b "char", c name, d int8, e uuid, f 
     j varchar(9), k float4, l float8, m numeric, n jsonb, o json, p xml, q tsvector, r public.mood, s public.pairs,
     t int[], u point, v interval, w char(4), x inet, y int4range, z float8 GENERATED ALWAYS AS (l * 2) STORED);
 ALTER TABLE public.many DROP COLUMN gone;
-INSERT INTO public.many (a, l, m, n, s, t, w) VALUES (true, 0, 1.0, '{"a": 1.0}', '(1,x)', '{1}', 'a');
+INSERT INTO public.many (a, d, i, l, m, n, s, t, w)
+    VALUES (true, 1, '2000-01-01 00:00:00.000001Z', 0, 1.0, '{"a": 1.0}', '(1,x)', '{1}', 'a');
 INSERT INTO public.many (l) VALUES ('NaN');
 CREATE TABLE public.no_columns ();
 INSERT INTO public.no_columns DEFAULT VALUES;
@@ -52,6 +53,8 @@ def test_columns_of_every_type_are_proven(programs: Programs, label: str) -> Non
     [
         "UPDATE public.pairs SET b = CASE b WHEN 'x' THEN 'y' WHEN 'y' THEN 'x' END",  # rows that swap a value
         "UPDATE public.pairs SET b = '' WHERE a IS NULL",
+        "UPDATE public.many SET d = 4294967296 WHERE a",  # the hash of its type is that of 1
+        "UPDATE public.many SET i = '2000-01-01 01:11:34.967296Z' WHERE a",  # likewise
         "UPDATE public.many SET l = '-0' WHERE a",  # as in all of these, = finds no difference
         "UPDATE public.many SET m = 1.00 WHERE a",
         """UPDATE public.many SET n = '{"a": 1.00}' WHERE a""",

@@ -85,6 +85,37 @@ restore_cluster free last && exit 9
 [[ -e data.replaced ]]
 """
 
+# A repository of two backups; the proof of the newer one failed. pgBackRest is asked for no more than their list.
+REPOSITORY = """
+mkdir -p /tmp/tools /var/lib/pgbackrest/receipts
+echo '{"ok": false}' >/var/lib/pgbackrest/receipts/20260102-000000F.json
+cat >/tmp/tools/pgbackrest <<'END'
+#!/bin/bash
+jq -cn '["20260101-000000F", "20260102-000000F"] | map({label: ., error: false, info: {size: 5000000}})
+    | [{status: {code: 0}, backup: .}]'
+END
+cat >/tmp/tools/df <<'END'
+#!/bin/bash
+echo Avail
+echo "$FREE"
+END
+chmod +x /tmp/tools/*
+export PATH=/tmp/tools:$PATH
+"""
+NO_ROOM = f"""{REPOSITORY}
+layout
+{{ FREE=0 restore_cluster prepare latest || :; }} | tail -n 1
+"""
+ROOM = f"""{REPOSITORY}
+layout
+cluster data.older last
+for folder in data.restored data.older; do dd if=/dev/zero of=$folder/file bs=1M count=1 status=none; done
+export FREE=$((5000000 - 1500000 + 268435456))
+restore_cluster ready latest
+rm -r data
+restore_cluster ready latest || :
+"""
+
 
 class End(NamedTuple):
     """What was there in the end."""
@@ -138,3 +169,16 @@ def test_what_was_replaced_is_freed_by_its_id_and_only_beside_a_live_cluster(ima
     assert other["replaced"] == "earlier"
     assert freed["replaced"] == ""
     assert "no cluster is live" in refused["fault"]
+
+
+def test_where_an_older_backup_cannot_help_the_newer_ones_whose_proof_failed_are_tried(image: str) -> None:
+    said = json.loads(run(image, NO_ROOM)[0])
+    assert said["fault"] == "nothing leads to the last moment"
+    assert ["20260101-000000F" in said["objects"][0], "20260102-000000F" in said["objects"][1]] == [True, True]
+
+
+def test_room_is_counted_as_it_will_be_freed(image: str) -> None:
+    """What was restored and has never served stays where nothing is live, so it frees nothing there."""
+    ready, refused = [json.loads(line) for line in run(image, ROOM)]
+    assert ready == {"ready": True}
+    assert refused["fault"] == "room"

@@ -9,9 +9,10 @@ import pytest
 
 from opentr import journal, settings
 from opentr.actions import aside, cluster
+from opentr.actions.backup import Fault
 from opentr.actions.cluster import Clusters, Kept
 from opentr.actions.environment import Environment
-from opentr.errors.restore import AsideUnjudged
+from opentr.errors.restore import AsideUnjudged, ClusterFailed
 from opentr.runtimes.base import ServiceState
 from opentr.server import backups, media
 from opentr.server.backups import Backup, Receipt
@@ -28,12 +29,13 @@ class Runtime:
     """Prod's, with its volumes, on which Postgres serves."""
 
     healthy = True
+    found: tuple[str, ...] = ("backups", "postgres-data")
 
     def services(self) -> list[ServiceState]:
         return [ServiceState("postgres", "running", "healthy" if self.healthy else "starting")]
 
     def volumes(self) -> tuple[str, ...]:
-        return ("backups", "postgres-data")
+        return self.found
 
 
 @pytest.fixture
@@ -81,9 +83,10 @@ def test_the_replaced_cluster_goes_only_once_a_later_backup_is_proven(  # noqa: 
     knows(monkeypatch, backup(restored_at + after, ok=ok))
     (found,) = aside.found(prod)
     assert "9 MB" in found.step.what
-    assert bool(aside.chosen([found], anyway=False)) == goes
+    assert bool(aside.chosen([found], anyway=False, answered=True)) == goes
     assert goes or "./opentr.sh backup verify newest" in found.needed
-    assert aside.chosen([found], anyway=True) == [found.step]
+    assert aside.chosen([found], anyway=True, answered=True) == [found.step]
+    assert aside.chosen([found], anyway=False, answered=False) == []
 
 
 def test_it_stays_where_postgres_does_not_serve(
@@ -95,10 +98,30 @@ def test_it_stays_where_postgres_does_not_serve(
     assert "only good copy" in found.needed
 
 
+def test_it_stays_where_the_journal_of_its_restore_is_lost(
+    prod: Environment, monkeypatch: pytest.MonkeyPatch, restored_at: datetime
+):
+    knows(monkeypatch, backup(restored_at + HOUR, ok=True))
+    monkeypatch.setattr(journal, "operations", lambda _: [])
+    (found,) = aside.found(prod)
+    assert "nobody knows" in found.needed
+    assert "backup verify" not in found.needed, "which wouldn't help"
+
+
 def test_another_cluster_than_the_one_that_was_looked_at_stays(prod: Environment, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster, "free", lambda *_: Clusters("live", "", "another"))
     (found,) = aside.found(prod)
     with pytest.raises(AsideUnjudged):
+        found.step.do()
+
+
+def test_an_earlier_releases_images_which_cannot_remove_it_are_named(
+    prod: Environment, monkeypatch: pytest.MonkeyPatch
+):
+    usage = Fault("restore_cluster prepare LABEL|latest, put ID, drop [ID], look, ids or tidy", ())
+    monkeypatch.setattr(cluster, "followed", lambda *_: usage)
+    (found,) = aside.found(prod)
+    with pytest.raises(ClusterFailed, match=r"deploy prod"):
         found.step.do()
 
 
@@ -122,3 +145,27 @@ def test_media_stay_with_the_cluster_that_may_name_them(
     monkeypatch.setattr(media, "aside", lambda _: [Aside("aaaa", 3, 12_000_000, restored_at)])
     _, found = aside.found(prod)
     assert "may name its files" in found.needed
+
+
+@pytest.mark.parametrize(
+    ("name", "volumes", "reason"),
+    [
+        ("unnamed.", ("backups", "postgres-data"), "nobody knows"),
+        ("aaaa", ("postgres-data",), "the volume of the backups is gone"),
+    ],
+)
+def test_media_stay_where_nobody_knows_what_names_them(  # noqa: PLR0913, PLR0917 - a table
+    prod: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    restored_at: datetime,
+    name: str,
+    volumes: tuple[str, ...],
+    reason: str,
+):
+    monkeypatch.setattr(Runtime, "found", volumes)
+    monkeypatch.setattr(cluster, "kept", lambda _: None)
+    monkeypatch.setattr(media, "aside", lambda _: [Aside(name, 3, 12_000_000, restored_at)])
+    knows(monkeypatch, backup(restored_at + HOUR, ok=True))
+    (found,) = aside.found(prod)
+    assert reason in found.needed
+    assert aside.chosen([found], anyway=False, answered=True) == []

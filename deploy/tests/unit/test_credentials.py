@@ -206,6 +206,15 @@ def test_without_any_record_a_passphrase_is_not_made_where_services_ran(prod: St
         credentials.ensure(prod)
 
 
+def test_without_any_record_a_passphrase_comes_back_from_where_pgbackrest_reads_it(prod: State) -> None:
+    """Made anew, it would be written over the only copy."""
+    first = credentials.ensure(prod)
+    write(prod, credentials.CIPHER, credentials.cipher(first))
+    prod.remove("passphrase")
+    write(prod, credentials.PASSPHRASE, "").unlink()
+    assert credentials.ensure(prod) == first
+
+
 def test_in_dev_which_has_no_repository_all_secrets_can_be_made_anew(opened: State) -> None:
     first = credentials.ensure(opened)
     for name in credentials.NAMES:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from opentr import journal, settings
-from opentr.actions import addresses, cluster, database, mediastanding, restore, restore_file, restoring
+from opentr import credentials, journal, settings
+from opentr.actions import addresses, backup, cluster, database, mediastanding, restore, restore_file, restoring
 from opentr.actions.backup import Fault
 from opentr.actions.cluster import Clusters, Kept
 from opentr.actions.environment import Environment
@@ -17,6 +17,7 @@ from opentr.actions.stake import Replaced
 from opentr.actions.standing import Standing
 from opentr.actions.steps import Step
 from opentr.errors import NothingRunning, OpentrError, ServiceUnhealthy, UndoFailed
+from opentr.errors.backup import NoBackups
 from opentr.errors.restore import (
     ClusterFailed,
     NothingReplaced,
@@ -407,6 +408,14 @@ def test_what_would_fail_at_once_is_refused_while_all_serves(
         restore._refuse_unready(prod, "latest")  # noqa: SLF001 - of `observe`, which asks the repository before
     assert hint in blocked.value.hint
     assert volume.asked == []
+
+
+def test_the_programs_find_the_passphrase_before_they_are_asked(prod: Environment, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backup, "catalogue", lambda _: [])
+    with pytest.raises(NoBackups):
+        restore.observe(prod, None)
+    known = credentials.ensure(prod.state)
+    assert (prod.state.folder / "secrets" / credentials.CIPHER).read_text() == credentials.cipher(known)
 
 
 def test_an_undo_of_nothing_is_refused_while_all_serves(

@@ -3,8 +3,10 @@
 -- What is summed up is a hash of each row, by :sums.
 --   text     of the row as text, as the first manifests had it
 --   columns  of its columns' own hashes, which takes a third of the time; all that text would tell apart is told apart:
---            floats by their bytes, text byte for byte in no collation, and what isn't listed here as text. It is hashed
---            once more, because hash_record_extended only shifts and adds: rows that swap a value would have the same sum
+--            floats by their bytes, likewise what has 64 bits, of which the own hash folds one half over the other (1 and
+--            4294967296 have the same); text byte for byte in no collation, and what isn't listed here as text. It is
+--            hashed once more, because hash_record_extended only shifts and adds: rows that swap a value would have the
+--            same sum. That folds too: one changed row in 4 thousand million would go unnoticed, by chance alone
 SELECT format(
     'SELECT json_build_object(''table'', %L, ''rows'', count(*), ''first'', %s, ''last'', %s,'
     ' ''sum'', coalesce(sum(%s), 0)::text) FROM ONLY %s AS "opentr row"',
@@ -36,9 +38,10 @@ CROSS JOIN LATERAL (
     )) AS hash
     FROM pg_attribute a
     LEFT JOIN (VALUES
-        ('bool'::regtype, '%I'), ('int2', '%I'), ('int4', '%I'), ('int8', '%I'), ('oid', '%I'), ('uuid', '%I'), ('bytea', '%I'),
-        ('date', '%I'), ('time', '%I'), ('timestamp', '%I'), ('timestamptz', '%I'),
-        ('text', '%I COLLATE "C"'), ('varchar', '%I COLLATE "C"'), ('float4', 'float4send(%I)'), ('float8', 'float8send(%I)')
+        ('bool'::regtype, '%I'), ('int2', '%I'), ('int4', '%I'), ('oid', '%I'), ('uuid', '%I'), ('bytea', '%I'), ('date', '%I'),
+        ('int8', 'int8send(%I)'), ('time', 'time_send(%I)'), ('timestamp', 'timestamp_send(%I)'),
+        ('timestamptz', 'timestamptz_send(%I)'), ('float4', 'float4send(%I)'), ('float8', 'float8send(%I)'),
+        ('text', '%I COLLATE "C"'), ('varchar', '%I COLLATE "C"')
     ) AS fast (type, form) ON fast.type = a.atttypid
     WHERE a.attrelid = wanted.oid AND a.attnum > 0 AND NOT a.attisdropped
 ) AS content

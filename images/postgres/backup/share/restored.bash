@@ -89,7 +89,7 @@ recovery_fault() { # what was waited for
     words=$(last_words)
     mapfile -t objects < <(damaged_log)
     if ((${#objects[@]} == 0)) && [[ $words == *'before configured recovery target'* ]]; then
-        last=$(last_segment)
+        last=$(last_segment) || last=''
         objects=("repository file archive/main: the log after ${last:-the backup} is missing")
     fi
     ((${#objects[@]})) || mapfile -t objects < <(grep -oE 'invalid page in block [0-9]+ of relation [^ ]+' "$work/server.log" | sort -u)
@@ -160,7 +160,8 @@ compare() {
 # `unchecked` afterwards, but for those that hold nothing of ours.
 amcheck() { # further words
     local found=() status=0 name names checked=0 left
-    mapfile -t names < <(ask postgres 'SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname')
+    names=$(ask postgres 'SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname')
+    mapfile -t names <<<"$names"
     unchecked=()
     for name in "${names[@]}"; do
         if [[ " $* " == *' --install-missing '* || $(ask "$name" "SELECT count(*) FROM pg_extension WHERE extname = 'amcheck'") == 1 ]]; then

@@ -75,16 +75,18 @@ replayed_piece() { # the restored cluster's folder
 # What the live cluster says it wrote must be there: up to its last checkpoint, which is its very end where Postgres was
 # stopped. A header of the log's page, 40 bytes, is all that may lie between that and what was archived before it.
 refuse_loss() { # the live cluster's folder, the restored one's
-    local state end own followed missing
+    local state end own followed history missing=''
     LC_ALL=C pg_controldata "$1" >"$work/control" 2>"$work/control.said" || return 0
     [[ ! -s $work/control.said ]] || return 0 # it is damaged: it says nothing
     state=$(controldata "$1" 'Database cluster state')
-    [[ $state == 'shut down' || $state == 'in production' ]] || return 0
+    # What else it says is of a recovery from the archive: it wrote nothing of its own.
+    [[ $state == 'shut down' || $state == 'shutting down' || $state == 'in production' || $state == 'in crash recovery' ]] || return 0
     [[ $(controldata "$1" 'Database system identifier') == "$(controldata "$2" 'Database system identifier')" ]] || return 0
     end=$(controldata "$1" 'Latest checkpoint location') own=$(controldata "$1" "Latest checkpoint's TimeLineID")
     followed=$(followed "$2")
     if ((own != 16#$followed)); then
-        missing=$(awk -v timeline="$own" '$1 == timeline { print $2 }' "$2/pg_wal/$followed.history")
+        history=$2/pg_wal/$followed.history
+        [[ ! -e $history ]] || missing=$(awk -v timeline="$own" '$1 == timeline { print $2 }' "$history")
         [[ -n $missing && $(ask postgres "SELECT '$missing'::pg_lsn >= '$end'") == t ]] ||
             fault_status=$no_older_helps fault "the log leads to another timeline than the live cluster's: $((16#$followed)), not $own" "$1"
     fi
