@@ -11,7 +11,7 @@ check() { # name, command: runs it and remembers the name of what failed
 }
 
 locks_without_address() { # a lock file that names a registry ties every user to it
-    ! grep -nE '://|^ *-(i|f) |--(extra-)?index-url|--find-links' backend/requirements.txt deploy/requirements*.txt
+    ! grep -nE '://|^ *-(i|f) |--(extra-)?index-url|--find-links' backend/requirements*.txt deploy/requirements*.txt
 }
 
 mapfile -d '' shell_scripts < <(find . -path ./.cache -prune -o \( -name '*.sh' -o -path './.ci/run' -o -path './images/*/hold_pause' -o -path './images/*/install-packages' -o -path './images/postgres/backup/bin/*' -o -name '*.bash' \) -type f -print0)

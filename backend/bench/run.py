@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from app.db.report import Report, show
-from bench import listing, loading, pools, searching, templates, transcribing, uploading
+from bench import listing, loading, pools, requesting, searching, templates, transcribing, uploading
 from bench.figures import Bench
 from bench.places import durable_server
 
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "searching": searching.measure,
     "listing": listing.measure,
     "pools": pools.measure,
+    "requesting": requesting.measure,
     "transcribing": transcribing.measure,
     "uploading": uploading.measure,
 }

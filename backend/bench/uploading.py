@@ -5,21 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import tempfile
 import time
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.orm import Session
-from sqlalchemy.pool import NullPool
-
-from app.core.security import get_password_hash, make_token
-from app.db import connect
-from app.models import User
-from bench.places import APPLICATION_NAME
-from tests.redis_server import own_redis
+from bench.places import api_settings, signed_in
 from tests.s3_server import own_s3
 from tests.servers import HEAD
 from tests.serving import serving
@@ -32,7 +23,6 @@ if TYPE_CHECKING:
 BYTES = 1024**3
 PIECE = os.urandom(1024**2)
 MEGABYTE = 1024**2
-_KEY = "k" * 32
 _HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.mp4"\r\nContent-Type: video/mp4\r\n\r\n'
 _TAIL = b"\r\n--b--\r\n"
 
@@ -43,25 +33,17 @@ def measure(bench: Bench) -> None:
     with ExitStack() as stack:
         url = stack.enter_context(bench.server.clone(HEAD))
         own = url.set(username="app_rw", password=bench.server.passwords["app_rw"], host="127.0.0.1", query={})
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/var/tmp")))
-        (folder / "media").mkdir()
-        (folder / "key").write_text(_KEY)
-        settings: dict[str, object] = {
-            "DATABASE_URL": own.render_as_string(hide_password=False),
-            "REDIS_URL": stack.enter_context(own_redis()).url,
-            "JWT_SECRET_FILE": folder / "key",
-            "MEDIA_ROOT": folder / "media",
-        }
-        token = _token(own.render_as_string(hide_password=False))
+        folder, settings = api_settings(stack, own)
+        token = signed_in(own)
         rows.append(["folder", *_measure(folder, settings, token)])
-        bucket = stack.enter_context(own_s3()).settings(folder)
+        bucket = {name: str(value) for name, value in stack.enter_context(own_s3()).settings(folder).items()}
         rows.append(["bucket (moto's server)", *_measure(folder, settings | bucket, token)])
     columns = ["store", "memory before (MB)", "growth at most (MB)", "seconds", "MB/s"]
     bench.add(f"Upload of {BYTES // MEGABYTE} MB; the API's resident memory", columns, rows)
 
 
-def _measure(folder: Path, settings: dict[str, object], token: str) -> list[float]:
-    with serving(folder, 1, **{name: str(value) for name, value in settings.items()}) as api:
+def _measure(folder: Path, settings: dict[str, str], token: str) -> list[float]:
+    with serving(folder, 1, **settings) as api:
         api.until_ready()
         _upload(int(api.port), token, 20 * MEGABYTE)  # what the first one imports isn't what a large one takes
         status = Path(f"/proc/{api.process.pid}")
@@ -98,12 +80,3 @@ def _upload(port: int, token: str, size: int) -> None:
     if answer.status != http.client.OK or body["file_size"] != size:
         raise RuntimeError(f"{answer.status}: {body}")
     connection.close()
-
-
-def _token(url: str) -> str:
-    engine = connect.engine_for(connect.parse_url(url), application_name=APPLICATION_NAME, poolclass=NullPool)
-    with Session(engine) as session, session.begin():
-        user = User(email="bench@example.org", full_name="Bench", hashed_password=get_password_hash("of nobody"))
-        session.add(user)
-        session.flush()
-        return make_token(user.id, _KEY, timedelta(hours=1))
