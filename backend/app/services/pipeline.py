@@ -78,6 +78,7 @@ def transcribe(
     _log.info(
         "transcribed",
         recording_seconds=round(heard.seconds, 1),
+        declared_seconds=columns["duration"],  # where it is more, the end is damaged or cut off
         seconds=round(time.monotonic() - started, 1),
         segments=len(segments),
     )

@@ -56,9 +56,9 @@ def put_on(session: Session, user_id: int, media_file_id: int, name: str) -> Tag
 def take_off(session: Session, user_id: int, media_file_id: int, name: str) -> None:
     """Takes the tag off the user's file, not committed. Raises `MediaFileMissing`, `TagMissing`."""
     files.require(session, user_id, media_file_id)
-    tag_id = select(Tag.id).where(Tag.name == name).scalar_subquery()
-    gone = delete(FileTag).where(FileTag.media_file_id == media_file_id, FileTag.tag_id == tag_id)
-    if session.scalar(gone.returning(FileTag.id)) is None:
+    named = select(Tag.id).where(Tag.name.in_({name, name.strip()}))  # older rows may have blanks
+    gone = delete(FileTag).where(FileTag.media_file_id == media_file_id, FileTag.tag_id.in_(named))
+    if not session.scalars(gone.returning(FileTag.id)).all():
         raise TagMissing(media_file_id, name)
 
 

@@ -103,6 +103,12 @@ def test_tags_are_put_on_files_and_taken_off(ann: Person, file_id: int, slash: s
     assert ann.api.delete(f"{path}/{'x' * 51}").status_code == 422
 
 
+def test_a_tag_goes_by_the_name_that_it_was_put_on_with(ann: Person, file_id: int) -> None:
+    path = f"/api/tags/files/{file_id}/tags"
+    assert ann.api.post(path, json={"name": " urgent "}).json()["name"] == "urgent"
+    assert ann.api.delete(f"{path}/%20urgent%20").status_code == 204
+
+
 def test_unused_tags_are_listed_and_cleaned_up(ann: Person, ben: Person, file_id: int) -> None:
     ann.api.post(f"/api/tags/files/{file_id}/tags", json={"name": "Meeting"})
     assert names(ben, "/api/tags/unused") == ["Important", "Interview", "Personal"]
