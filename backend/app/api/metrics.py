@@ -69,7 +69,7 @@ class Measured:
             await self._app(scope, receive, send_on)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            route = getattr(scope.get("route"), "path", "none")
+            route = getattr(scope.get("route"), "path_format", "none")
             REQUEST_SECONDS.labels(method, route, status).observe(time.perf_counter() - began)
 
 

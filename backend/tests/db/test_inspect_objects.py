@@ -94,14 +94,14 @@ def test_an_index_in_the_making_is_no_failed_one(database: URL):
 def test_unused_index(database: URL):
     limits = Limits(unused_index_bytes=1)
     unused = found(database, "indexes", limits)
-    assert set(unused) == {"media_file_search_idx", "transcript_segment_search_idx"}
+    assert set(unused) == {"media_file_search_idx", "task_unfinished_idx", "transcript_segment_search_idx"}
     assert "never used" in unused["transcript_segment_search_idx"].reason
     run(
         database,
         "SET enable_seqscan = off",
         "SELECT 1 FROM transcript_segment WHERE to_tsvector('simple', text) @@ to_tsquery('simple', 'word')",
     )
-    assert set(found(database, "indexes", limits)) == {"media_file_search_idx"}
+    assert set(found(database, "indexes", limits)) == {"media_file_search_idx", "task_unfinished_idx"}
 
 
 def test_foreign_key_without_an_index(database: URL):
