@@ -37,7 +37,7 @@ from app.db import base
 from app.db.errors import BadInput
 from app.services.logins import LoginLimit
 from app.services.readiness import Readiness
-from app.storage.media_store import media_store
+from app.storage.stores import media_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

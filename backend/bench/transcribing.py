@@ -15,7 +15,7 @@ from app.core.config import Settings
 from app.db import base
 from app.db.session_utils import session_scope
 from app.services import pipeline
-from app.storage.media_store import media_store
+from app.storage.stores import media_store
 from app.transcription import whisper
 from bench.places import engine_on
 from tests.recordings import add_file, add_user

@@ -21,7 +21,7 @@ from app.services import analytics, keywords, work
 from app.services.probe import probe
 from app.services.transcripts import MediaFileMissing, replace_segments
 from app.storage.errors import KeyInvalid, MediaMissing
-from app.storage.media_store import MediaStore, media_store
+from app.storage.stores import media_store
 from app.transcription import audio, load
 from app.transcription.container import opened
 from app.transcription.errors import FileMissing
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from app.storage.media_store import MediaStore
     from app.transcription.engine import Engine, Segment, Window
 
     Settle = Callable[[Callable[[Session], None]], None]

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.core.config import Settings
-
 STALE_SECONDS = 86_400
 """Age at which an upload that never ended is removed: even a slow one writes something every minute."""
 
@@ -68,14 +66,3 @@ class MediaStore(Protocol):
 
     def tidy(self, older_than_seconds: float = STALE_SECONDS) -> int:
         """Removes uploads that never ended; returns how many."""
-
-
-def media_store(settings: Settings) -> MediaStore:
-    """The store that these settings name. Connects to nothing."""
-    from app.storage.volume import Volume  # noqa: PLC0415 - it imports us
-
-    if not settings.MEDIA_URL:
-        return Volume(settings.MEDIA_ROOT)
-    from app.storage.bucket import Bucket  # noqa: PLC0415 - boto takes half a second and 40 MB
-
-    return Bucket.of(settings)

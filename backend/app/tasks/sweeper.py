@@ -14,7 +14,7 @@ from app.core.config import settings
 from app.db.session_utils import session_scope
 from app.services import messages, sweeping
 from app.storage.errors import StoreError
-from app.storage.media_store import media_store
+from app.storage.stores import media_store
 
 _TIDY_SECONDS = 3600
 _log = structlog.stdlib.get_logger("app.sweeper")

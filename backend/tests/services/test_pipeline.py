@@ -13,7 +13,7 @@ from app.db.session_utils import session_scope
 from app.models import Analytics, FileStatus, MediaFile, Speaker, TranscriptSegment
 from app.services import pipeline, work
 from app.services.transcripts import MediaFileMissing
-from app.storage.media_store import MediaStore, media_store
+from app.storage.stores import media_store
 from app.transcription import whisper
 from app.transcription.engine import Segment, Window
 from app.transcription.errors import CutOff, FileEmpty, FileMissing, NoSound, NothingInside, NotMedia, Unusable
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
+
+    from app.storage.media_store import MediaStore
 
 pytestmark = pytest.mark.usefixtures("application")
 ODD = "wörk “shop” №1; rm -rf $HOME 'x'\n.mp4"
