@@ -138,9 +138,9 @@ def begin(state: State, kind: str, **data: Any) -> Operation:  # noqa: ANN401 - 
 
 def operations(state: State) -> list[Operation]:
     """All operations, oldest first. Raises StateUnreadable for a file that isn't ours."""
-    files = sorted((state.folder / FOLDER).glob("*.jsonl"))
-    read = [_read(file) for file in files]
-    return sorted((each for each in read if each.events), key=lambda each: each.begun.at)
+    read = [_read(file) for file in (state.folder / FOLDER).glob("*.jsonl")]
+    # of two in one millisecond the second has a longer name: see `begin`
+    return sorted((each for each in read if each.events), key=lambda each: (each.begun.at, len(each.id), each.id))
 
 
 def unfinished(state: State) -> Operation | None:

@@ -87,6 +87,13 @@ backrest() { # what it does, bytes in all (0: not known), its words
     return "$status"
 }
 
+# The repository's files of a backup that aren't as they were written, a line each: what pgBackRest doesn't tell when it can't read one.
+damaged_files() { # label
+    pgbackrest --stanza=main --set="$1" --output=none --log-level-console=info verify >"$work/verified" 2>&1 ||
+        say "pgbackrest verify: $(tail -n 1 "$work/verified")" >&2
+    sed -nE "s/^.*INFO: (invalid checksum|invalid size|file missing|missing)[^']*'([^']+)'.*/repository file \\2: \\1/p" "$work/verified" | sort -u
+}
+
 # pgBackRest failed: its first line of trouble, and the files that it names.
 backrest_fault() { # what failed, in words
     local line files=()

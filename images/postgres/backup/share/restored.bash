@@ -24,13 +24,6 @@ manifest_of() { # label
     cp "$repository/manifests/$1.json" "$work/manifest"
 }
 
-# The repository's files of a backup that aren't as they were written, a line each: what a failed restore doesn't tell.
-damaged_files() { # label
-    pgbackrest --stanza=main --set="$1" --output=none --log-level-console=info verify >"$work/verified" 2>&1 ||
-        say "pgbackrest verify: $(tail -n 1 "$work/verified")" >&2
-    sed -nE "s/^.*INFO: (invalid checksum|invalid size|file missing|missing)[^']*'([^']+)'.*/repository file \\2: \\1/p" "$work/verified" | sort -u
-}
-
 restore_fault() { # uses `label`
     local damaged=()
     mapfile -t damaged < <(damaged_files "$label")
