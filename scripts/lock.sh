@@ -12,5 +12,6 @@ lock() { # group, file, further options: compiles the group into the file
 
 lock dev deploy/requirements-dev.txt "$@"
 lock deploy deploy/requirements.txt "$@" --constraints deploy/requirements-dev.txt
+lock embedded deploy/requirements-embedded.txt "$@" --constraints deploy/requirements-dev.txt
 lock backend backend/requirements.txt "$@" --constraints deploy/requirements-dev.txt
 lock worker backend/requirements-worker.txt "$@" --constraints deploy/requirements-dev.txt

@@ -73,13 +73,19 @@ def run(
     return said
 
 
-def piped(argv: Sequence[str], *, source: IO[bytes] | None = None, target: IO[bytes] | None = None) -> None:
+def piped(
+    argv: Sequence[str],
+    *,
+    source: IO[bytes] | None = None,
+    target: IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run a program to its end, its stdin from one open file and its stdout into another, without a copy in between.
 
     Raises as `run`.
     """
     given, taken = source or subprocess.DEVNULL, target or subprocess.DEVNULL
-    with _child(argv, None, stdin=given, stdout=taken, stderr=subprocess.PIPE) as child:
+    with _child(argv, environment, stdin=given, stdout=taken, stderr=subprocess.PIPE) as child:
         _, complained = child.communicate()
     _check(argv, child.returncode, complained)
 
@@ -111,6 +117,22 @@ def others(*words: Sequence[str]) -> list[int]:
         if all(each in command for each in wanted) and parent != os.getpid():
             found.append(int(place.name))
     return sorted(found)
+
+
+def marked(mark: str) -> list[tuple[int, str]]:
+    """The processes of this machine, us left out, whose environment began with a variable that starts like this.
+
+    Each with the whole of that variable, NAME=value. What a program has done to its own environment doesn't show
+    (proc(5), /proc/PID/environ), what it handed on to others does.
+    """
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (place / "environ").read_text(encoding="utf-8", errors="replace").split("\0")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it has ended, or is another user's
+        found += [(int(place.name), each) for each in variables if each.startswith(mark)]
+    return sorted(each for each in found if each[0] != os.getpid())
 
 
 def end(pid: int, patience: float) -> None:
@@ -163,7 +185,7 @@ def beside(argv: Sequence[str]) -> Iterator[Running]:
 
 
 @contextmanager
-def held(argv: Sequence[str]) -> Iterator[str]:
+def held(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Run a program for as long as the block lasts; gives the first line that it writes, without its line break.
 
     Its stdin stays open meanwhile and is closed at the end, by the kernel if we are killed. Leaving the block waits for
@@ -171,7 +193,7 @@ def held(argv: Sequence[str]) -> Iterator[str]:
     within the block goes first.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
-        with _child(argv, None, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints) as child:
+        with _child(argv, environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints) as child:
             assert child.stdout is not None  # noqa: S101 - for mypy: it is a pipe
             try:
                 line = child.stdout.readline()
@@ -202,7 +224,7 @@ def lines(
     _check(argv, child.returncode, "")
 
 
-def attached(argv: Sequence[str]) -> int:
+def attached(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) -> int:
     """Run a program on our own terminal, input and output, wait for its end and return its exit code.
 
     Signals that reach us alone are passed on; Ctrl-C, which the terminal sends to the program as well, isn't sent
@@ -212,7 +234,7 @@ def attached(argv: Sequence[str]) -> int:
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
     try:
-        pid = _spawn(argv, before)
+        pid = _spawn(argv, before, _environment() | dict(environment or {}))
         return _exit_code(argv, _wait(pid))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -309,9 +331,9 @@ def _check(argv: Sequence[str], code: int | None, complaints: str) -> None:
         raise ProcessFailed(shown(argv), code, complaints)
 
 
-def _spawn(argv: Sequence[str], mask: set[int]) -> int:
+def _spawn(argv: Sequence[str], mask: set[int], environment: Mapping[str, str]) -> int:
     with _startable(argv[0]):
-        return os.posix_spawnp(argv[0], tuple(argv), _environment(), setsigmask=mask, setsigdef=_PASSED_ON)
+        return os.posix_spawnp(argv[0], tuple(argv), environment, setsigmask=mask, setsigdef=_PASSED_ON)
 
 
 def _wait(pid: int) -> int:

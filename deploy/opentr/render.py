@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from opentr import sizing
 from opentr.credentials import CIPHER, PASSPHRASE, S3_KEY, cipher, digest
+from opentr.places import Places
 from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 IPV6 = 6
 TEMPLATES = Path(__file__).parent / "templates"
+CONTAINERS = Places()
 SERVICES = ("postgres", "pgbouncer", "redis", "api", "worker", "proxy", "backup")
 _SECRETS = {
     "postgres": (),  # the roles' passwords are given to it by SQL
@@ -40,7 +42,7 @@ RELEASE = "config/backup/release.json"
 _ONLY_PROD = frozenset({"proxy", "backup"})
 
 
-def configuration(settings: Settings, templates: Path = TEMPLATES) -> dict[str, str]:
+def configuration(settings: Settings, templates: Path = TEMPLATES, *, places: Places = CONTAINERS) -> dict[str, str]:
     """The configuration of each service of this environment, by the templates in this folder.
 
     Raises SettingInvalid if sizes don't fit.
@@ -51,6 +53,7 @@ def configuration(settings: Settings, templates: Path = TEMPLATES) -> dict[str, 
         "pool": sizing.pool(settings),
         "memory": sizing.memory(settings.postgres),
         "cores": sizing.cores(settings),
+        "places": places,
     }
     names = [
         name for name in _templates(templates) if settings.environment == "prod" or _service(name) not in _ONLY_PROD
@@ -64,6 +67,7 @@ def files(
     templates: Path = TEMPLATES,
     *,
     images: Mapping[str, str] | None = None,
+    places: Places = CONTAINERS,
 ) -> dict[str, str]:
     """The configuration, and the secrets that are made from others.
 
@@ -78,7 +82,7 @@ def files(
         release = {"version": version, "images": dict(images or {})}
         derived[RELEASE] = json.dumps(release, indent=1, sort_keys=True) + "\n"
         derived[f"secrets/{CIPHER}"] = cipher(credentials)
-    return configuration(settings, templates) | derived
+    return configuration(settings, templates, places=places) | derived
 
 
 def compose_variables(

@@ -5,10 +5,12 @@ Nothing of anybody else is touched: what is removed in the end is what carries t
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import secrets
 import subprocess
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +34,14 @@ def reachable_engine() -> Engine:
     except EngineMissing as error:
         if os.environ.get("CI") == "true":
             raise
-        pytest.skip(f"{error.what}; {error.hint}")
-    return engine
+        missing = f"{error.what}; {error.hint}"
+    else:
+        return engine
+    del engine
+    with warnings.catch_warnings():  # Docker's SDK leaves the socket open on which nobody answered
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+    pytest.skip(missing)
 
 
 def mark(items: list[pytest.Item], folder: Path) -> None:
@@ -43,6 +51,17 @@ def mark(items: list[pytest.Item], folder: Path) -> None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
+def variables(folder: Path, project: str | None = None) -> dict[str, str]:
+    """The settings of a project of its own, as variables: its state in the folder, free ports, nobody's `.env`."""
+    own = {"OPENTR_PROJECT": project or new_project(), "OPENTR_STATE_DIR": str(folder), "OPENTR_ENV_FILE": "none"}
+    return own | {f"OPENTR_{name}_PORT": "0" for name in PORTS}
+
+
+def new_project() -> str:
+    """A name that nobody has."""
+    return f"opentr-test-{secrets.token_hex(4)}"
+
+
 @dataclass
 class Stack:
     """A project of a test. Called with words it runs `./opentr.sh` with them."""
@@ -50,7 +69,7 @@ class Stack:
     engine: Engine
     folder: Path
     checkout: Path = CHECKOUT
-    project: str = field(default_factory=lambda: f"opentr-test-{secrets.token_hex(4)}")
+    project: str = field(default_factory=new_project)
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -67,8 +86,7 @@ class Stack:
     @property
     def ours(self) -> dict[str, str]:
         """The settings of this stack as variables."""
-        own = {"OPENTR_PROJECT": self.project, "OPENTR_STATE_DIR": str(self.folder), "OPENTR_ENV_FILE": "none"}
-        return own | {f"OPENTR_{name}_PORT": "0" for name in PORTS} | self.settings
+        return variables(self.folder, self.project) | self.settings
 
     @property
     def command(self) -> str:

@@ -162,7 +162,7 @@ class Tree:
     def _borrow_packages(self) -> None:
         """A `.venv` with the name by which scripts/venv.sh knows the one that it would make.
 
-        It finds our packages by a line in its .pth; its programs are ours, and so are Debian's servers.
+        Its packages and programs are links to ours, and so are Debian's servers.
         """
         ours = Path(sys.prefix)
         python = Path(sys.executable).resolve()
@@ -171,7 +171,12 @@ class Tree:
         (venv / packages).mkdir(parents=True)
         (venv / "bin").mkdir()
         (venv / "pyvenv.cfg").write_text((ours / "pyvenv.cfg").read_text(encoding="utf-8"), encoding="utf-8")
-        paths = (self.root / "backend", self.root / "deploy", ours / packages)
+        for package in (ours / packages).iterdir():
+            if package.name != "opentr.pth":
+                (venv / packages / package.name).symlink_to(package)
+        if (ours / "redis").is_dir():
+            (venv / "redis").symlink_to(ours / "redis")
+        paths = (self.root / "backend", self.root / "deploy")
         (venv / packages / "opentr.pth").write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
         for program in (ours / "bin").iterdir():
             (venv / "bin" / program.name).symlink_to(python if program.name.startswith("python") else program)
@@ -183,7 +188,7 @@ class Tree:
     def _digest(self, python: Path) -> str:
         """What scripts/venv.sh (folder_for) names the environment by."""
         total = hashlib.sha256(f"{self.root}\n{python}\n".encode())
-        for file in ("deploy/requirements-dev.txt", "scripts/venv.sh"):
+        for file in ("deploy/requirements-dev.txt", "deploy/requirements-redis.txt", "scripts/venv.sh"):
             total.update((self.root / file).read_bytes())
         return total.hexdigest()[:16]
 

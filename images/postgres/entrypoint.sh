@@ -6,6 +6,9 @@ set -euo pipefail
 umask 077
 : "${PGDATA:?}"
 volume=${PGDATA%/*} new=$PGDATA.new backups=/var/lib/pgbackrest/backup/main
+# Where a container has them; the embedded runtime, which runs this without one, says otherwise.
+export secrets=${SECRETS_FOLDER:-/run/secrets}
+config=${CONFIG_FOLDER:-/etc/opentr} roles_sql=${ROLES_SQL:-/usr/local/share/opentr/roles.sql}
 roles=(app_rw app_ro app_migrator app_monitor pgb_auth)
 
 fail() { # what happened, what to do
@@ -39,8 +42,8 @@ check_volume() {
 
 check_secrets() {
     local role missing=()
-    for role in "${roles[@]}"; do [[ -r /run/secrets/${role}_password && -s /run/secrets/${role}_password ]] || missing+=("${role}_password"); done
-    ((${#missing[@]} == 0)) || fail "These secrets are missing, empty or not to be read in /run/secrets: ${missing[*]}" \
+    for role in "${roles[@]}"; do [[ -r $secrets/${role}_password && -s $secrets/${role}_password ]] || missing+=("${role}_password"); done
+    ((${#missing[@]} == 0)) || fail "These secrets are missing, empty or not to be read in $secrets: ${missing[*]}" \
         "Start with ./opentr.sh, which makes them."
 }
 
@@ -48,25 +51,30 @@ check_secrets() {
 set_passwords() {
     local role
     for role in "${roles[@]}"; do
-        # shellcheck disable=SC2016 # psql runs it
-        printf '\\set password `cat /run/secrets/%s_password`\n' "$role"
+        # shellcheck disable=SC2016 # psql runs it, and the shell that it starts
+        printf '\\set password `cat "$secrets/%s_password"`\n' "$role"
         printf "ALTER ROLE %s PASSWORD :'password';\n" "$role"
     done
 }
 
 make_cluster() {
     local socket server
-    socket=$(mktemp -d)
+    # Not where clients look: nobody is to come in yet.
+    socket=${PGHOST:-/tmp}/new
+    rm -rf "$socket"
+    mkdir "$socket"
     initdb --pgdata "$new" --username postgres --data-checksums --encoding=UTF8 --locale=C.UTF-8 --locale-provider=builtin \
         --builtin-locale=C.UTF-8 --auth-local=peer --auth-host=scram-sha-256 --no-instructions
+    # Who may come in by the socket is as later on: the system's user need not be called postgres.
+    cp -- "$config"/pg_hba.conf "$config"/pg_ident.conf "$new"
     server="-c listen_addresses='' -c unix_socket_directories=$socket -c log_min_error_statement=panic"
     pg_ctl --pgdata "$new" --wait --timeout 600 --options "$server" start
     local psql=(psql -X -q -v ON_ERROR_STOP=1 -h "$socket" -U postgres)
     "${psql[@]}" -d postgres -c 'CREATE DATABASE opentranscribe' -c 'CREATE EXTENSION pg_stat_statements'
-    "${psql[@]}" -d opentranscribe -f /usr/local/share/opentr/roles.sql
+    "${psql[@]}" -d opentranscribe -f "$roles_sql"
     set_passwords | "${psql[@]}" -d postgres -f -
     pg_ctl --pgdata "$new" --wait --timeout 600 --mode fast stop
-    rmdir "$socket"
+    rm -rf "$socket"
 }
 
 check_volume
@@ -82,4 +90,4 @@ if [[ ! -e $PGDATA ]]; then
     mv --no-target-directory "$new" "$PGDATA"
     sync "$volume"
 fi
-exec postgres -D "$PGDATA" -c config_file=/etc/opentr/postgresql.conf
+exec postgres -D "$PGDATA" -c config_file="$config/postgresql.conf"

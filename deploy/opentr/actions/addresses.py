@@ -41,10 +41,11 @@ def lines(environment: Environment, *, password: bool = False) -> list[str]:
     admin = (
         credentials.ensure(environment.state)["admin_password"].reveal() if password else f"in {secrets}/admin_password"
     )
+    pooled = found.get("database")
     told = {
         "API": found.get("api"),
-        "database": found.get("database") and f"{found['database']} (through the pool)",
-        "": found.get("database_direct") and f"{found['database_direct']} (direct)",
+        "database": pooled and f"{pooled} (through the pool)",
+        "" if pooled else "database": found.get("database_direct") and f"{found['database_direct']} (direct)",
         "redis": found.get("redis"),
         "admin": f"{found['admin']}, password {admin}",
         "passwords": f"in {secrets}",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from opentr import journal
 from opentr.actions import cluster, restore_file
 from opentr.actions.environment import DATABASE_VOLUME
-from opentr.actions.sizes import size
 from opentr.actions.stake import kept_words
 from opentr.actions.steps import Step
 from opentr.errors.restore import AsideUnjudged
 from opentr.server import backups, media
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

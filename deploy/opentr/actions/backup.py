@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from opentr import credentials, ui
 from opentr.actions import database
-from opentr.actions.sizes import size
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
 from opentr.errors import NoRoom, NothingRunning, ProcessFailed, ServiceNotRunning
@@ -33,6 +32,7 @@ from opentr.errors.backup import (
 )
 from opentr.server import backups, psql
 from opentr.server.backups import Backup, Receipt
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The images of an environment: building those that aren't there."""
+"""What an environment runs: building the images that aren't there, or installing the packages of local processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from opentr.errors import ImageUnknown
 from opentr.runtimes.base import APP, INFRA
 from opentr.runtimes.builder import Builder
 from opentr.runtimes.compose import Compose
+from opentr.runtimes.embedded import Embedded
 from opentr.runtimes.images import BASE, RECIPES
 from opentr.settings import CHECKOUT
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def images(environment: Environment) -> dict[str, str]:
-    """The environment's images, name -> reference; what isn't there is built first. Raises BuildFailed, DiskFull."""
+    """The environment's images, name -> reference; what isn't there is built first. Raises BuildFailed, DiskFull.
+
+    None where the runtime needs no images.
+    """
     running.run(steps(environment))
     return current(environment)
 
@@ -64,17 +68,33 @@ def data_folder(environment: Environment) -> Path | None:
 def steps(
     environment: Environment, names: Sequence[str] = (), *, no_cache: bool = False, tree: Path = CHECKOUT
 ) -> list[Step]:
-    """What is to be built; no steps: all is there. `names`: these images only. Raises ImageUnknown."""
+    """What is to be built; no steps: all is there. `names`: these images only. Raises ImageUnknown.
+
+    Local processes share one environment of packages: whatever is named, that is what they need.
+    """
     for name in names:
         if name not in RECIPES:
             raise ImageUnknown(name, list(RECIPES))
     builder = _builder(environment, tree)
     if builder is None:
-        return []
+        return _package_steps(environment)
     wanted = tuple(names) or _services(environment)
     if builder.source() is None:
         return [_base_step(builder), _later_step(builder, wanted, no_cache=no_cache)]
     return [_build_step(builder, build, no_cache=no_cache) for build in _to_build(builder, wanted, no_cache=no_cache)]
+
+
+def nothing_words(environment: Environment) -> str:
+    """What is said where there is nothing to build."""
+    return "All images are up to date." if _builder(environment) else "All packages are there; there are no images."
+
+
+def _package_steps(environment: Environment) -> list[Step]:
+    runtime = environment.runtime
+    if not isinstance(runtime, Embedded) or not runtime.packages_missing():
+        return []
+    what = "install the packages of the API and the worker (a minute, once)"
+    return [Step(what, "scripts/venv.sh embedded", runtime.install_packages)]
 
 
 def _builder(environment: Environment, tree: Path = CHECKOUT) -> Builder | None:

@@ -13,16 +13,19 @@ from opentr import credentials, render, settings, sizing, state
 from opentr.actions import environment as environments
 from opentr.actions import start
 from opentr.errors import EngineMissing
+from opentr.places import Places
+from opentr.runtimes import choose
 from opentr.settings.units import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from opentr.actions.environment import Environment
     from opentr.settings import Settings
 
 NEARLY = 0.9
 """Of the machine's memory: limits together beyond this are told."""
+_EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,18 @@ def values(environment: str) -> list[Value]:
 def rendered(service: str, environment: str) -> Rendered:
     """The files of one service, as the settings are now, and the arithmetic of the pool."""
     chosen = settings.read(environment)
-    files = {name: text for name, text in render.configuration(chosen).items() if Path(name).parts[1] == service}
+    texts = render.configuration(chosen, places=_places(chosen))
+    files = {name: text for name, text in texts.items() if Path(name).parts[1] == service}
     return Rendered(sizing.explain(chosen) if service == "pgbouncer" else [], files)
+
+
+def _places(chosen: Settings) -> Places:
+    """Where the services' files are: in containers, unless the data is known to be kept by local processes."""
+    if (chosen.state_dir / "id").exists():
+        place = state.opened(chosen)
+        if (place.read(choose.RECORD) or {}).get("name") == _EMBEDDED:
+            return choose.choose(chosen, place).places
+    return Places()
 
 
 def folder(environment: str) -> Path:
@@ -89,7 +102,7 @@ def check(environment: str, command: str) -> list[Finding]:
         credentials.ensure(state.opened(chosen))
         found += _in_use(environment, command, chosen)
     else:
-        found += _taken(chosen, set())
+        found += _taken(chosen, set(), render.SERVICES)
     return sorted(found, key=lambda one: not one.blocks)
 
 
@@ -158,23 +171,32 @@ def _in_use(environment: str, command: str, chosen: Settings) -> Iterator[Findin
         with environments.opened(environment, command=command, changes=False) as opened:
             yield from _differences(opened)
             running = {each.service for each in opened.runtime.services() if each.state == "running"}
+            kept_free = _published_by(opened)
     except EngineMissing as error:
         yield Finding(blocks=True, what=error.what, hint=error.hint)
         return
-    yield from _taken(chosen, running)
+    yield from _taken(chosen, running, kept_free)
 
 
-def _taken(chosen: Settings, running: set[str]) -> Iterator[Finding]:
+def _published_by(opened: Environment) -> set[str]:
+    """The services whose ports must be free: local processes take another one where none was asked for."""
+    there = set(opened.runtime.defined)
+    if opened.runtime.name != _EMBEDDED:
+        return there
+    return {name for name in there if "port" in getattr(opened.settings, name).model_fields_set}
+
+
+def _taken(chosen: Settings, running: set[str], concerned: Collection[str]) -> Iterator[Finding]:
     for key, (host, port) in published(chosen).items():
         service = key.split("_")[1].lower()
-        if port and service not in running and not _free(host, port):
+        if port and service in concerned and service not in running and not _free(host, port):
             what = f"the port {port}, at which {service} is to be reached, is taken by another program"
             yield Finding(blocks=True, what=what, hint=f"end that one, or set another: {key}={port + 1}")
 
 
 def _differences(opened: Environment) -> Iterator[Finding]:
     hint = f"take it on: ./opentr.sh config apply {opened.name}"
-    if names := start.differing(opened) if environments.prepared_images(opened) else []:
+    if names := start.differing(opened) if environments.is_prepared(opened) else []:
         yield Finding(blocks=False, what=f"changed, and not in use yet: {', '.join(names)}", hint=hint)
     secrets = credentials.ensure(opened.state)
     roles = credentials.changed_roles(opened.state, secrets)

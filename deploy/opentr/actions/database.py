@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opentr.actions.environment import Environment
+    from opentr.runtimes.base import Runtime
     from opentr.server.generations import Database
 
 Source = Literal["sql", "migrations"]
@@ -76,7 +77,7 @@ def record(environment: Environment, source: Source, revision: str | None) -> No
 
 
 def ensure_live(environment: Environment) -> None:
-    """Make the live database, empty, if somebody has dropped it: without it the pool isn't healthy."""
+    """Make the live database, empty, if somebody has dropped it: without it nothing else is healthy."""
     if LIVE not in generations.databases(environment.runtime):
         sql = f"CREATE DATABASE {LIVE};\n\\connect {LIVE}\n{roles(environment)}"
         psql.execute(environment.runtime, sql, psql.MAINTENANCE)
@@ -170,7 +171,7 @@ def _build(environment: Environment, name: str, source: Source) -> Made:
     psql.execute(runtime, bare_sql(environment, name), psql.MAINTENANCE)
     if source == "sql":
         _run_init_sql(environment, name)
-    said = runtime.run_once("migrate", _filling(source), environment=addresses(name))
+    said = runtime.run_once("migrate", _filling(source), environment=addresses(runtime, name))
     documents = list(_documents(said))
     return Made(documents[0]["revision"])
 
@@ -199,16 +200,17 @@ def _run_init_sql(environment: Environment, name: str) -> None:
 
 
 def _filling(source: Source) -> list[str]:
-    """The app's commands that finish a new database, in one container: stamp or migrate it, make the administrator."""
+    """The app's commands that finish a new database, in one one-off: stamp or migrate it, make the administrator."""
     verb = "app.db.stamp" if source == "sql" else "app.db.migrate"
     return ["sh", "-ec", f"python -m {verb} --json; python -m app.initial_data --json"]
 
 
-def addresses(name: str) -> dict[str, str]:
+def addresses(runtime: Runtime, name: str) -> dict[str, str]:
     """The variables by which the app finds a database of this name; the passwords are in its secrets."""
+    server = runtime.within("postgres", 5432)
     return {
-        "DATABASE_URL": f"postgresql+psycopg2://app_rw@postgres:5432/{name}",
-        "MIGRATOR_DATABASE_URL": f"postgresql+psycopg2://app_migrator@postgres:5432/{name}",
+        "DATABASE_URL": f"postgresql+psycopg2://app_rw@{server}/{name}",
+        "MIGRATOR_DATABASE_URL": f"postgresql+psycopg2://app_migrator@{server}/{name}",
     }
 
 

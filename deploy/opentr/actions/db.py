@@ -1,7 +1,7 @@
 """The database commands: each is a module of the app, which knows models and migrations as we don't.
 
-A verb that works on a database runs in the environment's own image, which reaches it and has its passwords. With --dsn,
-or where the environment's variables name a database, it runs in .venv; the verbs about the code always do.
+A verb that works on a database runs as a one-off of the environment, which reaches it and has its passwords. With
+--dsn, or where the environment's variables name a database, it runs in .venv; the verbs about the code always do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opentr import process
-from opentr.runtimes.embedded import Embedded
 from opentr.settings import CHECKOUT
 from opentr.settings.database import names_database
 
@@ -37,12 +36,15 @@ def is_local(verb: str, args: Sequence[str]) -> bool:
 
 
 def run_verb(verb: str, args: Sequence[str]) -> int:
-    """Run `python -m app.db <verb>` with these arguments in .venv and return its exit code."""
-    return Embedded().run_module("app.db", [verb, *args])
+    """Run `python -m app.db <verb>` with these arguments in .venv, on our terminal, and return its exit code.
+
+    Raises ProcessKilled if a signal that we didn't pass on ended it.
+    """
+    return process.attached([sys.executable, "-I", "-m", "app.db", verb, *args])
 
 
 def run_verb_in(environment: Environment, verb: str, args: Sequence[str]) -> int:
-    """The same in the environment's image, beside its database. Raises ServiceNotRunning if that isn't up."""
+    """The same as a one-off beside the environment's database. Raises ServiceNotRunning if that isn't up."""
     environment.runtime.run_in("postgres", ["true"])
     return environment.runtime.attach_once("migrate", ["python", "-m", f"app.db.{verb}", *args])
 

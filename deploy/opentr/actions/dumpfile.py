@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, cast
 
 from opentr import ui
 from opentr.actions import dumptext
-from opentr.actions.sizes import size
 from opentr.errors.restore import DumpUnusable
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

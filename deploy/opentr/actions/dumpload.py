@@ -11,11 +11,11 @@ from contextvars import copy_context
 from typing import IO, TYPE_CHECKING
 
 from opentr.actions import database, dumpfile, dumptext
-from opentr.actions.sizes import size
 from opentr.errors import NoRoom, OpentrError, ProcessFailed
 from opentr.errors.restore import DumpRefused, DumpUnusable
 from opentr.server import generations, psql
 from opentr.server.generations import NEXT
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -137,7 +137,6 @@ def _refused(dump: DumpFile, failure: ProcessFailed) -> DumpRefused:
 
 def _require_room(environment: Environment, dump: DumpFile) -> None:
     needed = dump.needs_bytes + _MARGIN_BYTES
-    said = environment.runtime.run_in("postgres", ["df", "--output=avail", "--block-size=1", psql.VOLUME])
-    free = int(said.split()[-1])
+    free = psql.free_bytes(environment.runtime)
     if free < needed:
-        raise NoRoom(f"restoring {dump.path.name}", f"the volume of Postgres ({psql.VOLUME})", size(needed), size(free))
+        raise NoRoom(f"restoring {dump.path.name}", psql.DATA_FOLDER, size(needed), size(free))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from opentr import credentials, settings, state, ui
 from opentr.errors import StateForeign, StateUnknown, VolumeVanished
+from opentr.runtimes.choose import RECORD as RUNTIME_RECORD
 from opentr.runtimes.choose import choose
 from opentr.server import generations
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from opentr.settings import Settings
     from opentr.state import State
 
-TITLES = {"compose": "Docker Compose", "embedded": "local processes"}
 DATABASE_RECORD = "database"
 DATABASE_VOLUME = "postgres-data"
 IMAGES_RECORD = "prepared"
@@ -31,6 +31,25 @@ RELEASE_RECORD = "release"
 """The state's record of the release that runs in prod."""
 VARIABLES = "compose.env"
 _LOG_BYTES = 5_000_000
+
+
+@dataclass(frozen=True)
+class RuntimeWords:
+    """What people call a runtime's things."""
+
+    where: str
+    """as in: opentr-dev on Docker Compose"""
+    title: str
+    service: str
+    """what a service runs in, or as"""
+    data: str
+    """what a service keeps its data in"""
+
+
+_WORDS = {
+    "compose": RuntimeWords("on Docker Compose", "Docker Compose", "container", "volume"),
+    "embedded": RuntimeWords("as local processes", "local processes", "process", "folder"),
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,11 @@ class Environment:
     def name(self) -> str:
         """As one types it: dev or prod."""
         return self.settings.environment
+
+    @property
+    def words(self) -> RuntimeWords:
+        """What people call what it runs in."""
+        return _WORDS[self.runtime.name]
 
 
 @contextmanager
@@ -72,8 +96,7 @@ def opened(name: str, *, command: str, changes: bool, runtime: str | None = None
 
 def first_line(environment: Environment) -> str:
     """Where it runs and why there, as in: opentr-dev on Docker Compose (Docker 26.1.5 at /var/run/docker.sock)."""
-    runtime = environment.runtime
-    return f"{environment.settings.project} on {TITLES.get(runtime.name, runtime.name)} ({runtime.reason})"
+    return f"{environment.settings.project} {environment.words.where} ({environment.runtime.reason})"
 
 
 def refuse_foreign(environment: Environment) -> None:
@@ -91,18 +114,25 @@ def refuse_vanished(environment: Environment) -> None:
     """Raises VolumeVanished if a database was made here once and its volume is gone."""
     made = environment.state.read(DATABASE_RECORD)
     if made and DATABASE_VOLUME not in environment.runtime.volumes():
-        raise VolumeVanished(environment.settings.project, environment.name, str(made.get("made_at", "")))
+        made_at, kept_in = str(made.get("made_at", "")), environment.words.data
+        raise VolumeVanished(environment.settings.project, environment.name, made_at, kept_in)
 
 
 def prepare(environment: Environment, images: Mapping[str, str]) -> Credentials:
     """Everything before `up`: secrets, rendered configuration, the variables of the Compose file.
 
-    `images` are references by name (postgres, api, …).
+    `images` are references by name (postgres, api, …); none where the runtime has no images.
     """
+    keep_runtime(environment)
     secrets = credentials.ensure(environment.state)
     environment.state.install(rendered(environment, secrets, images))
     environment.state.write(IMAGES_RECORD, {"images": dict(images)})
     return secrets
+
+
+def keep_runtime(environment: Environment) -> None:
+    """Write down which runtime this environment's data is made in."""
+    environment.state.write(RUNTIME_RECORD, {"name": environment.runtime.name})
 
 
 def rendered(
@@ -111,7 +141,8 @@ def rendered(
     """What `prepare` writes, by path below the state's folder; by another tree's templates, if they are given."""
     from opentr import render  # noqa: PLC0415 - only those who start something wait for it
 
-    files = render.files(environment.settings, secrets, templates or render.TEMPLATES, images=images)
+    places = environment.runtime.places
+    files = render.files(environment.settings, secrets, templates or render.TEMPLATES, images=images, places=places)
     annotation = environment.state.folder / render.RELEASE
     if annotation.is_file() and templates is None and environment.state.read(RELEASE_RECORD):
         files[render.RELEASE] = annotation.read_text(encoding="utf-8")  # the release's own, whatever is checked out
@@ -119,8 +150,13 @@ def rendered(
     return files | {VARIABLES: render.env_file(variables)}
 
 
+def is_prepared(environment: Environment) -> bool:
+    """Whether anything was ever prepared to be started."""
+    return environment.state.read(IMAGES_RECORD) is not None
+
+
 def prepared_images(environment: Environment) -> dict[str, str]:
-    """The images that the services were last prepared with; none if they never were."""
+    """The images that the services were last prepared with; none if they never were, or the runtime has no images."""
     return dict((environment.state.read(IMAGES_RECORD) or {}).get("images", {}))
 
 

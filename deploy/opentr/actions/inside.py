@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from opentr.actions.services import refuse_absent
 from opentr.server import psql as server
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ _PROMPT = "{name}%R%x%# "
 
 
 def shell(environment: Environment, service: str) -> int:
-    """A shell in a running service; returns its exit code. Raises ServiceNotRunning."""
+    """A shell in a running service; returns its exit code. Raises PoolAbsent, ServiceNotRunning."""
+    refuse_absent(environment, [service])
     return environment.runtime.attach_to(service, _SHELL)
 
 
 def execute(environment: Environment, service: str, command: Sequence[str]) -> int:
-    """Run a program in a running service; returns its exit code. Raises ServiceNotRunning."""
+    """Run a program in a running service; returns its exit code. Raises PoolAbsent, ServiceNotRunning."""
+    refuse_absent(environment, [service])
     return environment.runtime.attach_to(service, command)
 
 
@@ -46,7 +49,7 @@ def psql_argv(name: str, words: Sequence[str], *, write: bool, typed: bool) -> l
         "PGAPPNAME=opentr psql",
         "psql",
         *("-U", "postgres", "-d", server.DATABASE),
-        *("-v", f"PROMPT1={prompt}", "-v", "HISTFILE=/tmp/.psql_history", "-P", "pager=off"),
+        *("-v", f"PROMPT1={prompt}", "-v", "HISTFILE=~/.psql_history", "-P", "pager=off"),
         *([] if typed else ["-v", "ON_ERROR_STOP=1"]),
         *words,
     ]

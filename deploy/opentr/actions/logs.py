@@ -51,13 +51,14 @@ class Wanted:
 def entries(name: str, wanted: Wanted, runtime: str | None = None) -> Iterator[Entry]:
     """The wanted entries of dev or prod, oldest first; with `follow` until the caller stops.
 
-    Raises as `environment.opened`; ServiceUnknown, LogQueryInvalid, and NothingLogged where there is no container that
-    could have logged anything.
+    Raises as `environment.opened`; ServiceUnknown, PoolAbsent, LogQueryInvalid, and NothingLogged where there is no
+    container, or process, that could have logged anything.
     """
     names = services.named(name, wanted.services)
     since = logtimes.since(wanted.since, datetime.now(UTC)) if wanted.since is not None else None
     matching = pattern(wanted.grep) if wanted.grep is not None else None
     with opened(name, command="logs", changes=False, runtime=runtime) as environment:
+        services.refuse_absent(environment, names)
         keep = Filter(wanted.level, matching, Redactor(credentials.ensure(environment.state).values()))
         _refuse_nothing(environment, names)
         yield from _read(environment.runtime, LogQuery(names, since=since), wanted, keep)
@@ -73,10 +74,10 @@ def _read(runtime: Runtime, query: LogQuery, wanted: Wanted, keep: Filter) -> It
 
 
 def _refuse_nothing(environment: Environment, names: tuple[str, ...]) -> None:
-    """Raises NothingLogged if none of these services, all by default, has a container."""
+    """Raises NothingLogged if none of these services, all by default, was ever started."""
     there = {each.service for each in environment.runtime.services() if each.state != "missing"}
     if not there & set(names or there):
-        raise NothingLogged(environment.settings.project, environment.name, names)
+        raise NothingLogged(environment.settings.project, environment.name, names, environment.words.service)
 
 
 def pattern(text: str) -> re.Pattern[str]:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from opentr import process, ui
 from opentr.actions import backup, build, candidate, config, migration, releases
 from opentr.actions.db import LINT_RULES
-from opentr.actions.sizes import size
 from opentr.errors import OpentrError, ProcessFailed
 from opentr.errors.deploy import Blocker
 from opentr.server import backups, hazards
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -25,15 +25,14 @@ def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
 
     def prepare() -> None:
         now = build.current(environment)
-        environments.prepare(environment, (before or now) | {name: now[name] for name in services})
+        environments.prepare(environment, (before or now) | {name: now[name] for name in services if name in now})
 
-    names = " ".join(services)
     return [
         *build.steps(environment, services),
         Step("write the configuration", f"files below {environment.state.folder}", prepare),
         Step(
             f"put {', '.join(services)} in place",
-            f"docker compose up --detach {names}",
+            environment.runtime.shown("up", services),
             partial(environment.runtime.up, services),
         ),
     ]

@@ -1,90 +1,73 @@
-"""`clean`, `remove` and `purge`: what they find is told first, and only what carries this state's id is touched."""
+"""`clean`, `remove` and `purge`: what they find is told first, and only what is this state's is touched."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from opentr.actions import database, releases
 from opentr.actions import environment as environments
-from opentr.actions.sizes import size
 from opentr.actions.steps import Step
-from opentr.containers import ONEOFF_LABEL, STATE_LABEL
-from opentr.errors import RuntimeRefused
-from opentr.runtimes import builder, lifetime
-from opentr.runtimes.compose import Compose
-from opentr.runtimes.images import BASE
+from opentr.runtimes import choose
 from opentr.server import generations, psql
+from opentr.sizes import size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from opentr.actions.environment import Environment
-    from opentr.containers import Container, Engine, Image, Network, Volume
+    from opentr.runtimes.base import Thing
 
-_GRACE_SECONDS = 30
 BUILD_LOGS = "build-*.log"
 
 
-@dataclass(frozen=True)
-class Found:
-    """What there is of an environment, all of it with this state's id."""
-
-    containers: list[Container] = field(default_factory=list)
-    networks: list[Network] = field(default_factory=list)
-    volumes: list[Volume] = field(default_factory=list)
-    images: list[tuple[str, Image]] = field(default_factory=list)
-    """name and image; those that this state made"""
-
-
-def engine(environment: Environment) -> Engine:
-    """The engine that the environment's containers run on. Raises RuntimeRefused for another runtime."""
-    if not isinstance(environment.runtime, Compose):
-        raise RuntimeRefused(environment.runtime.name, "it has no containers to remove")
-    return environment.runtime.engine
-
-
-def find(environment: Environment, *, sizes: bool = True) -> Found:
-    """What the engine has of this environment."""
-    place, project = engine(environment), environment.settings.project
-    return Found(
-        containers=[each for each in place.containers(project) if _ours(environment, each.labels)],
-        networks=[each for each in place.networks(project) if _ours(environment, each.labels)],
-        volumes=[each for each in place.volumes(project, sizes=sizes) if _ours(environment, each.labels)],
-        images=_images(environment),
-    )
-
-
-def volume_words(environment: Environment) -> list[str]:
-    """The volumes, each with its size."""
-    return [_volume_words(each) for each in find(environment).volumes]
+def data_words(environment: Environment) -> list[str]:
+    """What the data is in, each with its size."""
+    return [each.label for each in environment.runtime.things().data]
 
 
 def remove_steps(environment: Environment) -> list[Step]:
-    """Containers and networks; data, images and secrets stay. No steps: there are none."""
-    found = find(environment, sizes=False)
-    return _container_steps(environment, found) + _network_steps(environment, found)
+    """Containers and networks, or processes; data, images and secrets stay. No steps: there are none."""
+    return _steps(environment.runtime.things(sizes=False).services)
 
 
 def data_steps(environment: Environment) -> list[Step]:
-    """Containers, networks and the volumes with all data; images and secrets stay."""
-    found = find(environment)
-    steps = _container_steps(environment, found) + _network_steps(environment, found)
-    return [*steps, *(_volume_step(environment, each) for each in found.volumes), _forget_step(environment)]
+    """The same, and all data; images and secrets stay."""
+    found = environment.runtime.things()
+    return [*_steps(found.services), *_steps(found.data), _forget_step(environment)]
 
 
 def purge_steps(environment: Environment) -> list[Step]:
-    """Everything: containers, networks, data, images, and the state with its secrets and backups."""
-    found = find(environment)
-    steps = _container_steps(environment, found) + _network_steps(environment, found)
-    steps += [_volume_step(environment, each) for each in found.volumes]
-    steps += [_image_step(environment, name, image) for name, image in found.images]
+    """Everything: what runs, data, images, and the state with its secrets and backups."""
+    found = environment.runtime.things()
     folder = environment.state.folder
     what = f"remove the state: secrets, configuration, logs{_backup_words(folder)} ({size(_folder_bytes(folder))})"
-    return [*steps, Step(what, f"rm -r {folder}", partial(_remove_folder, folder))]
+    state = Step(what, f"rm -r {folder}", partial(_remove_folder, folder))
+    return [*_steps(found.services), *_steps(found.data), *_steps(found.builds), state]
+
+
+def clean_steps(environment: Environment) -> list[Step]:
+    """What nothing needs any more: images that no container uses and the code doesn't give, leftovers, build logs."""
+    found = environment.runtime.things(kept=_prepared(environment), sizes=False)
+    steps = [*_steps(found.leftovers), *_steps(found.unused)]
+    logs = sorted(environment.state.folder.glob(BUILD_LOGS))
+    if logs:
+        total = size(sum(log.stat().st_size for log in logs))
+        steps.append(Step(f"remove {len(logs)} logs of builds ({total})", _rm(logs), lambda: _unlink(logs)))
+    return steps + _template_steps(environment)
+
+
+def _steps(things: Iterable[Thing]) -> list[Step]:
+    return [Step(each.what, each.how, each.remove) for each in things]
+
+
+def _prepared(environment: Environment) -> list[str]:
+    """The images that the next start takes, and those of the release that serves and of the one before."""
+    prepared = environments.prepared_images(environment).values()
+    return [*prepared, *releases.kept_images(environment.state)]
 
 
 def _remove_folder(folder: Path) -> None:
@@ -94,98 +77,14 @@ def _remove_folder(folder: Path) -> None:
         folder.unlink()
 
 
-def clean_steps(environment: Environment) -> list[Step]:
-    """What nothing needs any more: images that no container uses and the code doesn't give, leftovers, build logs."""
-    found = find(environment, sizes=False)
-    used = {each.image for each in found.containers} | set(_prepared(environment))
-    steps = [_container_step(environment, each) for each in found.containers if _leftover(each)]
-    steps += [_image_step(environment, name, image) for name, image in found.images if _unused(name, used)]
-    logs = sorted(environment.state.folder.glob(BUILD_LOGS))
-    if logs:
-        total = size(sum(log.stat().st_size for log in logs))
-        steps.append(Step(f"remove {len(logs)} logs of builds ({total})", _rm(logs), lambda: _unlink(logs)))
-    return steps + _template_steps(environment)
-
-
-def _ours(environment: Environment, labels: Mapping[str, str]) -> bool:
-    return labels.get(STATE_LABEL) == environment.state.id
-
-
-def _images(environment: Environment) -> list[tuple[str, Image]]:
-    """The images that were made for this state and are still here."""
-    references = (environment.state.read(builder.RECORD) or {}).get("references", [])
-    found = ((name, engine(environment).image(name)) for name in references)
-    return [(name, image) for name, image in found if image]
-
-
-def _prepared(environment: Environment) -> list[str]:
-    """The images that the next start takes, and those of the release that serves and of the one before."""
-    prepared = environments.prepared_images(environment).values()
-    return [*prepared, *releases.kept_images(environment.state)]
-
-
-def _unused(name: str, used: set[str]) -> bool:
-    """Whether no container needs the image; the base is what the others begin with, and the next build as well."""
-    return name not in used and f"/{BASE}:" not in name
-
-
-def _leftover(container: Container) -> bool:
-    """Whether it was made for one command, and that command was killed."""
-    owner = container.labels.get(ONEOFF_LABEL)
-    return owner is not None and lifetime.is_over(owner)
-
-
-def _container_steps(environment: Environment, found: Found) -> list[Step]:
-    # what serves others ends last
-    return [_container_step(environment, each) for each in sorted(found.containers, key=_order)]
-
-
-def _order(container: Container) -> tuple[int, str]:
-    order = ("proxy", "api", "worker", "migrate", "pgbouncer", "redis", "postgres")
-    return (order.index(container.service) if container.service in order else 0, container.name)
-
-
-def _container_step(environment: Environment, container: Container) -> Step:
-    def remove() -> None:
-        engine(environment).remove_container(container.id, grace=_GRACE_SECONDS)
-
-    return Step(f"remove the container {container.name} ({container.state})", f"docker rm -f {container.name}", remove)
-
-
-def _network_steps(environment: Environment, found: Found) -> list[Step]:
-    remove = engine(environment).remove_network
-    return [
-        Step(f"remove the network {each.name}", f"docker network rm {each.name}", partial(remove, each.name))
-        for each in found.networks
-    ]
-
-
-def _volume_words(volume: Volume) -> str:
-    return f"{volume.name} ({size(volume.size or 0)})"
-
-
-def _volume_step(environment: Environment, volume: Volume) -> Step:
-    def remove() -> None:
-        engine(environment).remove_volume(volume.name)
-
-    return Step(f"remove the volume {_volume_words(volume)}", f"docker volume rm {volume.name}", remove)
-
-
 def _forget_step(environment: Environment) -> Step:
-    """Without it the next start would take the volumes for vanished."""
+    """Without it the next start would take the data for vanished, and another runtime would be refused."""
 
     def forget() -> None:
-        for record in (database.RECORD, generations.RECORD):
+        for record in (database.RECORD, generations.RECORD, choose.RECORD):
             environment.state.remove(record)
 
     return Step("forget that there was a database", f"rm {environment.state.folder}/{database.RECORD}.json", forget)
-
-
-def _image_step(environment: Environment, name: str, image: Image) -> Step:
-    def remove() -> None:
-        engine(environment).remove_image(name)
-
-    return Step(f"remove the image {name} ({size(image.size)})", f"docker rmi {name}", remove)
 
 
 def _template_steps(environment: Environment) -> list[Step]:
@@ -213,7 +112,11 @@ def _backup_words(folder: Path) -> str:
 
 
 def _folder_bytes(folder: Path) -> int:
-    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    found = 0
+    for each in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a server may be at work in it
+            found += each.lstat().st_size if each.is_file() else 0
+    return found
 
 
 def _rm(files: list[Path]) -> str:

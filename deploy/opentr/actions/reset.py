@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentr import ui
-from opentr.actions import addresses, database, remove, start
+from opentr.actions import addresses, database, remove, services, start
 from opentr.actions.steps import Step
 from opentr.errors import NoGenerationBefore, PoolNotPaused
-from opentr.runtimes.base import APP, INFRA
-from opentr.server import generations, psql, sessions
+from opentr.server import generations, pool, psql, sessions
 from opentr.server.generations import NEXT, PREVIOUS
 
 if TYPE_CHECKING:
     from opentr.actions.database import Source
     from opentr.actions.environment import Environment
+    from opentr.runtimes.base import Runtime
 
 AHEAD = "init_db.sql is ahead of the migrations; type ./opentr.sh db revision -m ..."
 
@@ -44,7 +44,7 @@ class Summary:
 
 def steps(environment: Environment, source: Source) -> list[Step]:
     """Start what doesn't run as it should, and give it a new generation of data. Raises VolumeVanished."""
-    first = start.steps(environment, INFRA, source)
+    first = start.steps(environment, services.infra(environment), source)
     later = _app_steps(environment, {step.what for step in first})
     return [*first, _new_generation(environment, source), *later]
 
@@ -52,7 +52,7 @@ def steps(environment: Environment, source: Source) -> list[Step]:
 def undo_steps(environment: Environment) -> list[Step]:
     """Exchange the live generation with the one before. Raises VolumeVanished, NoGenerationBefore."""
     require_generation_before(environment)
-    first = start.steps(environment, INFRA)
+    first = start.steps(environment, services.infra(environment))
     later = _app_steps(environment, {step.what for step in first})
     return [*first, swap_back_step(environment), *later]
 
@@ -68,11 +68,13 @@ def require_generation_before(environment: Environment) -> None:
 
 def swap_back_step(environment: Environment) -> Step:
     """Exchange the live generation with the one before."""
-    return Step("swap back to the generation before", _SWAP_BACK, lambda: _swap_back(environment))
+    renaming = f"{psql.DATABASE} and {PREVIOUS} change places"
+    how = exchange(environment.runtime, renaming, "current and previous change places")
+    return Step("swap back to the generation before", how, lambda: _swap_back(environment))
 
 
 def hard_steps(environment: Environment) -> list[Step]:
-    """Remove containers, networks and all data, for good; images and secrets stay."""
+    """Remove what runs and all data, for good; images and secrets stay."""
     return remove.data_steps(environment)
 
 
@@ -84,7 +86,7 @@ def anew_step(environment: Environment, source: Source) -> Step:
 
 def hard_deed(environment: Environment) -> str:
     """What --hard does, with the sizes of what goes."""
-    return f"remove all data of {environment.settings.project}, for good: {', '.join(remove.volume_words(environment))}"
+    return f"remove all data of {environment.settings.project}, for good: {', '.join(remove.data_words(environment))}"
 
 
 def summary(environment: Environment, *, undone: bool = False) -> Summary:
@@ -100,11 +102,11 @@ def summary(environment: Environment, *, undone: bool = False) -> Summary:
 
 def _app_steps(environment: Environment, known: set[str]) -> list[Step]:
     """The app's services, unless only the data services are meant to run; without the steps that are known."""
-    services = APP[environment.name]
+    app = services.app(environment)
     meant = start.meant_to_run(environment)
-    if meant and not set(meant) & set(services):
+    if meant and not set(meant) & set(app):
         return []
-    return [step for step in start.steps(environment, services) if step.what not in known]
+    return [step for step in start.steps(environment, app) if step.what not in known]
 
 
 def _new_generation(environment: Environment, source: Source) -> Step:
@@ -155,17 +157,17 @@ def _how(environment: Environment, source: Source) -> str:
     template = database.template_name(environment, source)
     return f"""\
 CREATE DATABASE {NEXT} TEMPLATE {template}  -- made from {database.TITLES[source]} first, if it isn't there
-{EXCHANGE}
+{exchange(environment.runtime, BECOMES, "current becomes previous")}
 DROP DATABASE {generations.DISCARDED}  -- which was {PREVIOUS} until then; likewise the media files"""
 
 
-EXCHANGE = f"""\
-PAUSE {psql.DATABASE}
-ALTER DATABASE ... RENAME: {psql.DATABASE} becomes {PREVIOUS}, {NEXT} becomes {psql.DATABASE}
-redis: SWAPDB 0 1; media: current becomes previous
-RESUME {psql.DATABASE}"""
-_SWAP_BACK = f"""\
-PAUSE {psql.DATABASE}
-ALTER DATABASE ... RENAME: {psql.DATABASE} and {PREVIOUS} change places
-redis: SWAPDB 0 1; media: current and previous change places
-RESUME {psql.DATABASE}"""
+BECOMES = f"{psql.DATABASE} becomes {PREVIOUS}, {NEXT} becomes {psql.DATABASE}"
+"""What a swap does to the databases."""
+
+
+def exchange(runtime: Runtime, renaming: str, media: str) -> str:
+    """How a swap is done, for --plan; its words say what happens to the databases and to the media files."""
+    swapped = f"ALTER DATABASE ... RENAME: {renaming}\nredis: SWAPDB 0 1; media: {media}"
+    if pool.is_there(runtime):
+        return f"PAUSE {psql.DATABASE}\n{swapped}\nRESUME {psql.DATABASE}"
+    return f"ALTER DATABASE {psql.DATABASE} ALLOW_CONNECTIONS false, and end its sessions\n{swapped}"

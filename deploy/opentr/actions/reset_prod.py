@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from opentr import ui
 from opentr.actions import addresses, database, reset, safety, start
-from opentr.actions.sizes import size
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
 from opentr.errors import NothingRunning, PreviousUnsaved, ProcessFailed
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, tables
 from opentr.server.generations import LIVE, PREVIOUS
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from opentr.actions.environment import Environment
@@ -120,7 +120,8 @@ def steps(environment: Environment, *, dump: bool) -> list[Step]:
                 _remember(environment, saved)
 
     saving = [Step("save the database", _SAVE, save)] if dump else []
-    renewing = Step("make a new generation from the migrations", _RENEW, renew)
+    how = f"{_RENEW}\n{reset.exchange(environment.runtime, reset.BECOMES, 'current becomes previous')}"
+    renewing = Step("make a new generation from the migrations", how, renew)
     return [*fence(environment), *saving, renewing, _open(environment)]
 
 
@@ -178,14 +179,14 @@ def fence(environment: Environment) -> list[Step]:
     if not there:
         return []
     first = sorted(there, key=lambda name: name != "proxy")
-    how = f"docker compose stop {' '.join(first)}"
+    how = runtime.shown("stop", first)
     what = f"stop what writes: {', '.join(first)}"
     return [Step(what, how, lambda: runtime.stop(first), lambda: runtime.up(there), halfway=True)]
 
 
 def _open(environment: Environment) -> Step:
     app = APP[environment.name]
-    how = f"docker compose up --detach {' '.join(app)}"
+    how = environment.runtime.shown("up", app)
     return Step(f"start {', '.join(app)}", how, lambda: environment.runtime.up(app))
 
 
@@ -198,6 +199,4 @@ def _remember(environment: Environment, dump: Dump) -> None:
 _SAVE = f"""\
 pg_dump --format=custom {LIVE}, in one snapshot, into <state>/backups
 pg_restore --exit-on-error into {safety.PROOF}; count each table's rows in both; DROP DATABASE {safety.PROOF}"""
-_RENEW = f"""\
-CREATE DATABASE {generations.NEXT}; python -m app.db.migrate; python -m app.initial_data
-{reset.EXCHANGE}"""
+_RENEW = f"CREATE DATABASE {generations.NEXT}; python -m app.db.migrate; python -m app.initial_data"

@@ -1,4 +1,7 @@
-"""Restart services. Postgres is restarted behind a paused pool: its clients wait for a moment and see no error."""
+"""Restart services. Postgres is restarted behind a paused pool: its clients wait for a moment and see no error.
+
+Where there is no pool they do see it, and connect anew.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from opentr.actions import build
 from opentr.actions import environment as environments
+from opentr.actions.services import refuse_absent
 from opentr.actions.steps import Step
 from opentr.errors import NothingRunning
 from opentr.runtimes.base import INFRA
@@ -23,8 +27,9 @@ POSTGRES = "postgres"
 def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
     """Restart these services, by default all that there are; what depends on others comes after them.
 
-    In dev what has changed in the settings meanwhile is taken on. Raises VolumeVanished, NothingRunning.
+    In dev what has changed in the settings meanwhile is taken on. Raises PoolAbsent, VolumeVanished, NothingRunning.
     """
+    refuse_absent(environment, services)
     environments.refuse_vanished(environment)
     wanted = services or [each.service for each in environment.runtime.services() if each.state != "missing"]
     if not wanted:
@@ -44,7 +49,7 @@ def behind_pause(environment: Environment, change: Callable[[], None]) -> None:
     Raises PoolNotPaused, with nothing changed, if transactions go on for too long.
     """
     healthy = {each.service for each in environment.runtime.services() if each.healthy}
-    if not healthy >= {POSTGRES, "pgbouncer"}:
+    if not healthy >= {POSTGRES, pool.SERVICE}:
         change()
         return
     # The shutdown's own checkpoint, which clients wait for, has little left to write after this one.
@@ -69,16 +74,16 @@ def write_step(environment: Environment) -> Step:
 
 
 def _step(environment: Environment, services: Sequence[str]) -> Step:
-    names = " ".join(services)
-    how = f"docker compose stop {names}\ndocker compose up --detach {names}"
+    runtime = environment.runtime
+    how = f"{runtime.shown('stop', services)}\n{runtime.shown('up', services)}"
     restart = partial(_restart, environment, services)
-    if POSTGRES in services:
+    if POSTGRES in services and pool.is_there(runtime):
         paused = f"PAUSE opentranscribe\n{how}\nRESUME opentranscribe"
         return Step("restart postgres behind a paused pool", paused, partial(behind_pause, environment, restart))
     return Step(f"restart {', '.join(services)}", how, restart)
 
 
 def _restart(environment: Environment, services: Sequence[str]) -> None:
-    """Stop, then start: what has changed meanwhile is made anew, which Compose's own `restart` wouldn't do."""
+    """Stop, then start: what has changed meanwhile is taken on, which Compose's own `restart` wouldn't do."""
     environment.runtime.stop(services)
     environment.runtime.up(services)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from opentr import credentials, journal, settings, ui
 from opentr.actions import addresses, database, dumpload, dumptext, releases, reset, reset_prod, standing, start
 from opentr.actions import environment as environments
-from opentr.actions.services import known
+from opentr.actions.services import infra
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
 from opentr.errors import OpentrError
 from opentr.errors.restore import DumpForeign, DumpTooNew, DumpUnproven, RestoredUnserved
-from opentr.runtimes.base import APP, INFRA
+from opentr.runtimes.base import APP
 from opentr.server import generations, psql, tables
 from opentr.server.generations import NEXT, PREVIOUS
 
@@ -120,7 +120,7 @@ def steps(environment: Environment, dump: DumpFile, course: Course | None = None
         ),
         Step("compare what is there now with the dump", _COMPARE, partial(_prove, environment, dump, course)),
         *fence,
-        Step(_SWAP, _EXCHANGE, partial(_swap, environment, course)),
+        Step(_SWAP, reset.exchange(runtime, reset.BECOMES, _MEDIA), partial(_swap, environment, course)),
     ]
 
 
@@ -171,7 +171,7 @@ def finish(environment: Environment, operation: Operation) -> None:
     ran = [name for name in operation.begun.data["running"] if name not in there]
     if ran:
         try:
-            runtime.up(INFRA)
+            runtime.up(infra(environment))
             open_app(environment, standing.look(environment), ran)
         except OpentrError as error:  # it stands in no later command's way
             ui.note(f"what ran before doesn't come up: {error.what}; {error.hint}")
@@ -202,7 +202,7 @@ def _close_undone(environment: Environment, operation: Operation, cause: BaseExc
 
 def meant(environment: Environment) -> list[str]:
     """What is to run afterwards: what was started before; all if nothing was. To be asked before it begins."""
-    return start.meant_to_run(environment) or list(known(environment.name))
+    return start.meant_to_run(environment) or list(environment.runtime.defined)
 
 
 def open_app(environment: Environment, found: Standing, services: list[str]) -> None:
@@ -220,19 +220,20 @@ def open_app(environment: Environment, found: Standing, services: list[str]) -> 
 def _start(environment: Environment) -> list[Step]:
     """The data services. Where production's database was dropped, `start` refuses, and this is the way back."""
     environments.refuse_vanished(environment)
+    data = infra(environment)
     if environment.name == "dev" or environment.state.read(database.RECORD) is None:
-        return start.steps(environment, INFRA)
+        return start.steps(environment, data)
     healthy = {each.service for each in environment.runtime.services() if each.healthy}
-    if healthy.issuperset(INFRA):
+    if healthy.issuperset(data):
         return []
 
     def begin() -> None:
         environment.runtime.up(["postgres", "redis"])
         generations.finish_interrupted(environment.state, environment.runtime)
         database.ensure_live(environment)
-        environment.runtime.up(INFRA)
+        environment.runtime.up(data)
 
-    return [Step(f"start {', '.join(INFRA)}", f"docker compose up --detach {' '.join(INFRA)}", begin)]
+    return [Step(f"start {', '.join(data)}", environment.runtime.shown("up", data), begin)]
 
 
 def _reopened(environment: Environment, fence: Step, course: Course) -> Step:
@@ -314,8 +315,4 @@ psql -f roles.sql; ANALYZE"""
 _COMPARE = """\
 SELECT count(*) FROM each table
 python -m app.db.current  -- at which revision it is"""
-_EXCHANGE = f"""\
-PAUSE {psql.DATABASE}
-ALTER DATABASE ... RENAME: {psql.DATABASE} becomes {PREVIOUS}, {NEXT} becomes {psql.DATABASE}
-redis: SWAPDB 0 1; media: current becomes previous; the new current has the files of both (hard links), none goes
-RESUME {psql.DATABASE}"""
+_MEDIA = "current becomes previous; the new current has the files of both (hard links), none goes"

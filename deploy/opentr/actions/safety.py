@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from opentr import ui
-from opentr.actions.sizes import size
 from opentr.errors import DumpFailed, NoRoom, ProcessFailed
 from opentr.server import generations, psql, tables
 from opentr.server.generations import LIVE
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -203,10 +203,9 @@ def _needed(runtime: Runtime) -> int:
 
 
 def _require_room_beside(runtime: Runtime, needed: int) -> None:
-    said = runtime.run_in("postgres", ["df", "--output=avail", "--block-size=1", psql.VOLUME])
-    free = int(said.split()[-1])
+    free = psql.free_bytes(runtime)
     if free < needed:
-        raise NoRoom("the proof of the dump", f"the volume of Postgres ({psql.VOLUME})", size(needed), size(free))
+        raise NoRoom("the proof of the dump", psql.DATA_FOLDER, size(needed), size(free))
 
 
 def _private(place: Path, mode: str) -> IO[Any]:

@@ -5,23 +5,35 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from opentr.errors import ServiceUnknown
+from opentr.errors import PoolAbsent, ServiceUnknown
 from opentr.runtimes.base import APP, INFRA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from opentr.actions.environment import Environment
+
 _SHORT = {"db": "postgres", "database": "postgres", "pool": "pgbouncer", "backend": "api", "celery": "worker"}
 
 
 def known(environment: str) -> tuple[str, ...]:
-    """All services of dev or prod, in the order of their start."""
+    """All services that dev or prod may have, in the order of their start; a runtime may do without some."""
     return (*INFRA, *APP[environment])
 
 
-def profile(environment: str, name: str) -> tuple[str, ...]:
+def infra(environment: Environment) -> tuple[str, ...]:
+    """The data services that the environment has, in the order of their start."""
+    return tuple(name for name in environment.runtime.defined if name in INFRA)
+
+
+def app(environment: Environment) -> tuple[str, ...]:
+    """The app's services that the environment has, in the order of their start."""
+    return tuple(name for name in environment.runtime.defined if name not in INFRA)
+
+
+def profile(environment: Environment, name: str) -> tuple[str, ...]:
     """The services of the profile `infra`; of `app`, which needs those too, all."""
-    return INFRA if name == "infra" else known(environment)
+    return infra(environment) if name == "infra" else environment.runtime.defined
 
 
 def named(environment: str, words: Iterable[str]) -> tuple[str, ...]:
@@ -32,3 +44,10 @@ def named(environment: str, words: Iterable[str]) -> tuple[str, ...]:
         near = _SHORT.get(word) or next(iter(get_close_matches(word, [*names, *APP], n=1)), None)
         raise ServiceUnknown(word, near, names)
     return tuple(name for name in names if name in wanted)
+
+
+def refuse_absent(environment: Environment, names: Iterable[str]) -> None:
+    """Raises PoolAbsent if one of these isn't there in the environment's runtime, which only the pool may be."""
+    there = environment.runtime.defined
+    if set(names) - set(there):
+        raise PoolAbsent(environment.words.title, there)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opentr.actions.cluster import LATEST
-from opentr.actions.sizes import size
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -73,7 +73,7 @@ def _asked(runtime: Runtime, name: str) -> dict[str, Any]:
     failure: ProcessFailed | None = None
     argv = ["python", "-m", "app.db.current", "--json"]
     try:
-        with runtime.follow_once("migrate", argv, environment=database.addresses(name)) as lines:
+        with runtime.follow_once("migrate", argv, environment=database.addresses(runtime, name)) as lines:
             said.extend(lines)
     except ProcessFailed as error:
         failure = error

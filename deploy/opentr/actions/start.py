@@ -19,7 +19,7 @@ from opentr.errors.deploy import OtherRelease, SchemaBehind
 from opentr.runtimes.base import INFRA
 from opentr.runtimes.compose import RELEASE_FILE
 from opentr.runtimes.images import image_of
-from opentr.server import generations, psql, tables
+from opentr.server import generations, pool, psql, tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from opentr.actions.database import Source
     from opentr.actions.environment import Environment
     from opentr.actions.releases import Release
+    from opentr.runtimes.base import ServiceState
 
-_POOL = "pgbouncer"
 STARTED_RECORD = "started"
 """The state's record of the services that are meant to run."""
 _SOURCES: dict[str, Source] = {"dev": "sql", "prod": "migrations"}
@@ -108,8 +108,8 @@ def _start(environment: Environment, services: Sequence[str], files: Mapping[str
         result.append(_postgres_step(environment))
     if alone and roles:
         result.append(_passwords_step(environment, roles))
-    if _POOL in infra and not _is_healthy(environment, _POOL):
-        result.append(_up_step(environment, [name for name in infra if name != _POOL], services))
+    if pool.SERVICE in infra and not _is_healthy(environment, pool.SERVICE):
+        result.append(_up_step(environment, [name for name in infra if name != pool.SERVICE], services))
         result.append(_mend_step(environment))
     if others := [name for name in infra if not (alone and name == POSTGRES)]:
         result.append(_up_step(environment, others, services))
@@ -134,15 +134,22 @@ def _schema_step(environment: Environment) -> Step:
 
 def _up_step(environment: Environment, services: Sequence[str], meant: Sequence[str]) -> Step:
     def up() -> None:
+        environments.keep_runtime(environment)
         remember(environment, meant)
         environment.runtime.up(services)
 
-    return Step(f"start {', '.join(services)}", f"docker compose up --detach {' '.join(services)}", up)
+    return Step(f"start {', '.join(services)}", environment.runtime.shown("up", services), up)
 
 
 def _postgres_step(environment: Environment) -> Step:
-    how = "PAUSE opentranscribe, if it runs\ndocker compose up --detach postgres\nRESUME opentranscribe"
-    up = partial(environment.runtime.up, [POSTGRES])
+    how = environment.runtime.shown("up", [POSTGRES])
+    if pool.is_there(environment.runtime):
+        how = f"PAUSE opentranscribe, if it runs\n{how}\nRESUME opentranscribe"
+
+    def up() -> None:
+        environments.keep_runtime(environment)
+        environment.runtime.up([POSTGRES])
+
     return Step("start postgres", how, partial(behind_pause, environment, up))
 
 
@@ -224,16 +231,24 @@ def _prepare(environment: Environment) -> None:
 
 
 def _is_up(environment: Environment, services: Sequence[str]) -> bool:
-    """Whether there is a database, and each of these services is healthy and has the image that it should have."""
-    images = environments.prepared_images(environment)
+    """Whether there is a database, and each of these services is healthy and is made from what it should be."""
     there = {each.service: each for each in environment.runtime.services()}
     made = environment.state.read(database.RECORD) is not None
     return (
         made
         and not _changed_roles(environment)
-        and all(there[name].healthy and there[name].image == images.get(image_of(name)) for name in services)
+        and all(there[name].healthy for name in services)
+        and _is_current(environment, [there[name] for name in services])
         and (POSTGRES not in services or generations.LIVE in generations.databases(environment.runtime))
     )
+
+
+def _is_current(environment: Environment, services: Sequence[ServiceState]) -> bool:
+    """Whether these have the images that they should have; what has none, the runtime knows."""
+    if any(each.image for each in services):
+        images = environments.prepared_images(environment)
+        return all(each.image == images.get(image_of(each.service)) for each in services)
+    return not {each.service for each in services} & set(environment.runtime.outdated())
 
 
 def _keep_step(environment: Environment) -> Step:
@@ -260,7 +275,7 @@ def _changed_roles(environment: Environment) -> list[str]:
 
 
 def _postgres_changes(environment: Environment, files: Mapping[str, str]) -> bool:
-    """Whether `up` would make Postgres's container anew: a variable of its own is another one."""
+    """Whether `up` would replace Postgres: a variable of its own is another one."""
     variables = environment.state.folder / environments.VARIABLES
     before = set(variables.read_text(encoding="utf-8").splitlines()) if variables.is_file() else set()
     now = set(files.get(environments.VARIABLES, "").splitlines())

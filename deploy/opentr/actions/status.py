@@ -35,7 +35,7 @@ SELECT to_regclass('public.alembic_version') IS NOT NULL AS stamped \gset
 \if :stamped
 SELECT version_num AS revision FROM public.alembic_version \gset
 \endif
-\set room `df --output=avail,size --block-size=1 /var/lib/postgresql | tail -n 1`
+\set room `df --output=avail,size --block-size=1 "$PGDATA" | tail -n 1`
 SELECT :'revision' AS revision, :'room' AS room, pg_database_size(current_database()) AS size,
     (SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r') AS tables,
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS sessions,
@@ -93,7 +93,7 @@ class Status:
     database: Database | None
     """None: Postgres doesn't run"""
     pool: Pool | None
-    """None: PgBouncer doesn't run"""
+    """None: there is none, or it doesn't run"""
     backups: BackupState | None
     """None: dev, or the service that makes them doesn't run"""
     holder: str | None
@@ -102,6 +102,8 @@ class Status:
     """a swap of generations was cut short; the next command that changes something finishes it"""
     cut_short: str | None = None
     """the deploy or restore that goes on now or was cut short, in words"""
+    without_pool: str | None = None
+    """what it runs as, in words, where no pool belongs to it; None: one does"""
 
     @property
     def running(self) -> bool:
@@ -145,6 +147,7 @@ def look(environment: Environment) -> Status:
         holder=str(holder) if holder else None,
         interrupted=state.read(generations.RECORD) is not None,
         cut_short=history.unfinished(state),
+        without_pool=None if pool.is_there(environment.runtime) else environment.words.title,
     )
 
 
@@ -187,9 +190,11 @@ def _database(environment: Environment) -> Database:
     )
 
 
-def _pool(environment: Environment) -> Pool:
+def _pool(environment: Environment) -> Pool | None:
+    if not pool.is_there(environment.runtime):
+        return None
     words = [*pool.CONSOLE, "-c", "SHOW POOLS", "-c", "SHOW DATABASES"]
-    said = environment.runtime.run_in("pgbouncer", words, deadline=ANSWER_SECONDS)
+    said = environment.runtime.run_in(pool.SERVICE, words, deadline=ANSWER_SECONDS)
     pools, _, databases = said.partition("\nname,")
     rows = [row for row in csv.DictReader(io.StringIO(pools)) if row["database"] == psql.DATABASE]
     found = [row for row in csv.DictReader(io.StringIO(f"name,{databases}")) if row["name"] == psql.DATABASE]

@@ -19,7 +19,7 @@ def apply(environment: str, command: str, *, plan: bool) -> list[Step]:
     Raises NothingRunning where nothing was ever started: that is what start is for.
     """
     with opening.opened(environment, command=command, changes=not plan) as opened:
-        if not environments.prepared_images(opened):
+        if not environments.is_prepared(opened):
             raise NothingRunning(opened.settings.project, environment)
         wanted = start.apply_steps(opened)
         if not plan:

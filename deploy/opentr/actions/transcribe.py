@@ -14,7 +14,6 @@ from uuid import uuid4
 from opentr import credentials, ui
 from opentr.actions import addresses
 from opentr.actions.logtext import clean
-from opentr.actions.sizes import size
 from opentr.credentials import Secret
 from opentr.errors import OpentrError
 from opentr.errors.transcribe import (
@@ -27,6 +26,7 @@ from opentr.errors.transcribe import (
     TranscriptionsLeft,
 )
 from opentr.server.api import Account, Api, Json
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,10 @@ from opentr.cli import words
 @words.plan
 @words.runtime
 def build(names: tuple[str, ...], *, no_cache: bool, plan: bool, runtime: str | None) -> None:
-    """Build the images that the code has changed, or these ones."""
+    """Build the images that the code has changed, or these ones.
+
+    Where services are local processes there are no images: their packages are installed instead.
+    """
     from opentr.actions import build as action
     from opentr.actions import steps
     from opentr.actions.opening import opened
@@ -26,5 +29,5 @@ def build(names: tuple[str, ...], *, no_cache: bool, plan: bool, runtime: str | 
             print_plan(planned)
             return
         steps.run(planned)
-    if not planned:
-        click.echo("All images are up to date.")
+        if not planned:
+            click.echo(action.nothing_words(opened_environment))

@@ -27,15 +27,20 @@ def start(*, environment: str, profile: str, plan: bool, as_json: bool, runtime:
     """Start an environment, or take on what has changed.
 
     Builds images whose sources have changed, makes the database if there is none, and waits until every service is
-    healthy. What is up as it should be is left alone. The first `start prod` makes this checkout the release; from then
-    on only deploy changes it.
+    healthy. What is up as it should be is left alone. Without a Docker engine dev's services are local processes, and
+    nothing is built. The first `start prod` makes this checkout the release; from then on only deploy changes it.
     """
     from opentr.actions import addresses, services
     from opentr.actions import start as action
     from opentr.cli import terminal
 
-    chosen = services.profile(environment, profile)
-    found = _change("start", environment, lambda found: action.steps(found, chosen), plan=plan, runtime=runtime)
+    found = _change(
+        "start",
+        environment,
+        lambda found: action.steps(found, services.profile(found, profile)),
+        plan=plan,
+        runtime=runtime,
+    )
     if as_json and not plan:
         terminal.print_json(addresses.data(found))
     elif not plan:
@@ -61,8 +66,8 @@ def stop(*, words_: tuple[str, ...], plan: bool, runtime: str | None) -> None:
 def restart(*, words_: tuple[str, ...], plan: bool, runtime: str | None) -> None:
     """Restart an environment, or single services.
 
-    Postgres is restarted while the pool holds its clients: they wait for a moment and see no error. In dev, changed
-    settings are taken on.
+    Postgres is restarted while the pool holds its clients: they wait for a moment and see no error (local processes
+    have no pool). In dev, changed settings are taken on.
     """
     from opentr.actions import restart as action
 

@@ -62,9 +62,10 @@ def clean(  # noqa: PLR0913 - what a user may say
 @words.yes
 @words.runtime
 def remove(*, environment: str, plan: bool, confirm: str | None, yes: bool, runtime: str | None) -> None:
-    """Remove containers and networks; the data stays.
+    """Remove containers or processes; the data stays.
 
-    Images and secrets stay too: `start` brings it all back.
+    Images and secrets stay too: `start` brings it all back. With containers their networks go, with processes their
+    logs.
     """
     from opentr.actions import remove as action
     from opentr.actions.environment import opened
@@ -89,7 +90,7 @@ def remove(*, environment: str, plan: bool, confirm: str | None, yes: bool, runt
 def purge(*, environment: str, plan: bool, confirm: str | None, runtime: str | None) -> None:
     """Remove everything for good, all data too.
 
-    Containers, networks, volumes, images, and the state with its secrets and dumps.
+    Containers and networks (or processes), data, images, and the state with its secrets and dumps.
     """
     from opentr.actions import remove as action
     from opentr.actions.environment import opened

@@ -19,7 +19,7 @@ _FROM = click.Choice(("sql", "migrations"))
 @words.environment
 @click.option("--undo", is_flag=True, help="Swap back to the generation before; again: forth.")
 @click.option("--from", "source", type=_FROM, help="What makes the schema in dev. Default: sql, which is init_db.sql.")
-@click.option("--hard", is_flag=True, help="dev: remove the volumes first. There is no undo.")
+@click.option("--hard", is_flag=True, help="dev: remove all data first, for good. There is no undo.")
 @click.option("--without-dump", is_flag=True, help="prod: go on without a dump. The old data stays beside the new.")
 @words.plan
 @words.as_json

@@ -28,7 +28,7 @@ def lines(status: Status) -> list[str]:
     facts = {
         "release": status.release_id or status.release,
         "database": status.database and _database(status.database),
-        "pool": status.pool and _pool(status.pool),
+        "pool": _pool(status.pool) if status.pool else _no_pool(status),
         "backups": status.backups and _backups(status.backups),
         "disk": status.database and _disk(status.database),
         "at work": status.holder,
@@ -101,6 +101,11 @@ def _pool(found: Pool) -> str:
     if found.waiting:
         waiting += f" for {found.waiting_seconds:.1f} s"
     return f"{found.clients} clients, {waiting}; {found.servers} of {found.size} connections at work"
+
+
+def _no_pool(status: Status) -> str | None:
+    """Nothing where there should be one: that is among what isn't running."""
+    return f"none: the app connects directly ({status.without_pool})" if status.without_pool else None
 
 
 def _backups(found: BackupState) -> str:

@@ -25,7 +25,7 @@ confirm = click.option("--confirm", metavar="NAME", help="The environment's name
 runtime = click.option(
     "--runtime",
     type=click.Choice(("compose", "embedded")),
-    help="What runs the services. Default: what this machine has.",
+    help="What runs the services: containers or, dev only, processes. Default: what is here.",
 )
 """Gives `runtime`: None, or the name of the wanted one."""
 

@@ -15,7 +15,7 @@ one place, at the edge of `opentr.cli`. The exit codes of the whole project:
     ├── SettingUnknown, SettingInvalid
     ├── StateUnwritable
     ├── StateForeign, StateUnknown, VolumeVanished, DatabaseVanished
-    ├── DeployNeeded, ConfirmationNeeded, ServiceUnknown, NothingRunning, UndoFailed
+    ├── DeployNeeded, ConfirmationNeeded, ServiceUnknown, PoolAbsent, NothingRunning, UndoFailed
     ├── LogQueryInvalid, NothingLogged
     └── PoolNotPaused, BrokerRefused, NoGenerationBefore, SchemaBroken, DatabaseNotEmpty, DumpFailed, NoRoom,
         PreviousUnsaved
@@ -296,8 +296,8 @@ class RuntimeRefused(OpentrError):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"the runtime {name} can't be used: {reason}", "leave --runtime out: compose is the default")
+    def __init__(self, name: str, reason: str, hint: str = "leave --runtime out: the one that fits is taken") -> None:
+        super().__init__(f"the runtime {name} can't be used: {reason}", hint)
 
 
 class ServiceNotRunning(OpentrError):
@@ -350,16 +350,19 @@ class NetworksExhausted(OpentrError):
 
 
 class DiskFull(OpentrError):
-    """The engine has no room left; `folder` is where it keeps its data."""
+    """No room is left in `folder`: `free` bytes. With `engine` it is where the Docker engine keeps its data."""
 
     exit_code = ExitCode.BLOCKED
 
-    def __init__(self, what: str, folder: str, free: int | None) -> None:
+    def __init__(self, what: str, folder: str, free: int | None, *, engine: bool = True) -> None:
         left = "" if free is None else f" ({free // 1_000_000} MB free)"
-        super().__init__(
-            f"{what} failed: no room left for the Docker engine in {folder}{left}",
-            "make room there; docker system df shows what takes it, docker builder prune frees the builds' cache",
+        whose = " for the Docker engine" if engine else ""
+        shown = (
+            "make room there; docker system df shows what takes it, docker builder prune frees the builds' cache"
+            if engine
+            else "make room there (./opentr.sh status tells how much is free), then try again"
         )
+        super().__init__(f"{what} failed: no room left{whose} in {folder}{left}", shown)
         self.folder = folder
 
 
@@ -415,17 +418,19 @@ class StateUnknown(OpentrError):
 
 
 class VolumeVanished(OpentrError):
-    """A database was made here once, and its volume is gone. Nothing makes an empty one in its place unasked."""
+    """A database was made here once, and its volume (or folder) is gone. Nothing makes an empty one in its place."""
 
     exit_code = ExitCode.BLOCKED
 
-    def __init__(self, project: str, environment: str, made_at: str) -> None:
+    def __init__(self, project: str, environment: str, made_at: str, kept_in: str = "volume") -> None:
         way = {
             "dev": "type ./opentr.sh reset dev --hard to begin with an empty one",
             "prod": "bring it back: ./opentr.sh restore prod --latest;"
             " or begin anew, with its backups gone too: ./opentr.sh purge prod",
         }
-        super().__init__(f"the data of {project}, made at {made_at}, is gone: its volume isn't there", way[environment])
+        super().__init__(
+            f"the data of {project}, made at {made_at}, is gone: its {kept_in} isn't there", way[environment]
+        )
         self.project = project
 
 
@@ -475,6 +480,18 @@ class ServiceUnknown(OpentrError):
         super().__init__(f"no such service {service}{guess}", f"there are: {', '.join(known)}")
         self.service = service
         self.nearest = nearest
+
+
+class PoolAbsent(OpentrError):
+    """The pool was named, and the environment has none in the runtime that it runs in."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, runtime: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no pool among {runtime}: the app connects to Postgres directly",
+            f"leave pgbouncer out; there are: {', '.join(known)}",
+        )
 
 
 class NothingRunning(OpentrError):
@@ -581,11 +598,11 @@ class LogQueryInvalid(OpentrError):
 
 
 class NothingLogged(OpentrError):
-    """No container is there, not even a stopped one, that could have written a log."""
+    """No container (or process) is there, not even a stopped one, that could have written a log."""
 
-    def __init__(self, project: str, environment: str, services: Sequence[str]) -> None:
+    def __init__(self, project: str, environment: str, services: Sequence[str], kind: str = "container") -> None:
         whose = f" of {', '.join(services)}" if services else ""
         super().__init__(
-            f"{project} has no container{whose}, so there is no log", f"start it: ./opentr.sh start {environment}"
+            f"{project} has no {kind}{whose}, so there is no log", f"start it: ./opentr.sh start {environment}"
         )
         self.services = services

@@ -7,12 +7,14 @@ test suite runs against every runtime.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
+
+    from opentr.places import Places
 
 INFRA = ("postgres", "pgbouncer", "redis")
 APP = {"dev": ("api", "worker"), "prod": ("api", "worker", "proxy", "backup")}
@@ -76,6 +78,35 @@ class Owner:
     checkout: str
 
 
+@dataclass(frozen=True)
+class Thing:
+    """Something that a runtime has made, and how it goes."""
+
+    label: str
+    """opentr-dev_postgres-data (40 MB)"""
+    what: str
+    """remove the volume opentr-dev_postgres-data (40 MB)"""
+    how: str
+    """docker volume rm opentr-dev_postgres-data"""
+    remove: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Things:
+    """All that a runtime has made for an environment, each in the order in which it goes."""
+
+    services: tuple[Thing, ...] = ()
+    """containers and networks, or processes: `up` makes them again"""
+    data: tuple[Thing, ...] = ()
+    """what can't be made again"""
+    builds: tuple[Thing, ...] = ()
+    """images"""
+    leftovers: tuple[Thing, ...] = ()
+    """what was made for one command, and that command was killed"""
+    unused: tuple[Thing, ...] = ()
+    """of the builds, those that nothing needs any more"""
+
+
 class Runtime(Protocol):
     """The services of one environment. Every method asks what is true now; nothing is remembered.
 
@@ -90,6 +121,23 @@ class Runtime(Protocol):
     @property
     def reason(self) -> str:
         """Why this one was chosen, in words: Docker 26.1.5 at /var/run/docker.sock."""
+
+    @property
+    def defined(self) -> tuple[str, ...]:
+        """The services that this environment has in this runtime, in the order of their start."""
+
+    @property
+    def places(self) -> Places:
+        """Where the services' files and ports are, as their configuration has to say it."""
+
+    def shown(self, verb: Literal["up", "stop"], services: Sequence[str]) -> str:
+        """What starting or stopping these services does, as one would type it, for `--plan`."""
+
+    def things(self, *, kept: Collection[str] = (), sizes: bool = True) -> Things:
+        """All that was made for this environment. `kept` are builds that are needed though no service uses them now.
+
+        Sizes of data are told if they are asked for, which may take a while.
+        """
 
     def up(self, services: Sequence[str] = ()) -> None:
         """Make or start these services (default: those of the chosen profiles) and wait until each is healthy.
@@ -137,6 +185,9 @@ class Runtime(Protocol):
 
     def address(self, service: str, port: int) -> str | None:
         """`host:port` at which this machine reaches a port of a service; None if it isn't published or not running."""
+
+    def within(self, service: str, port: int) -> str:
+        """`host:port` at which the environment's own services, and one-offs, reach this port of a service."""
 
     def run_in(self, service: str, argv: Sequence[str], *, stdin: str = "", deadline: float | None = None) -> str:
         """Run a program in a running service; return its stdout.

@@ -5,26 +5,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentr.containers import Engine
-from opentr.errors import RuntimeRefused
+from opentr.errors import EngineMissing, RuntimeRefused
+from opentr.errors.embedded import RuntimeOfAnother
 from opentr.runtimes.compose import Compose
+from opentr.runtimes.embedded import Embedded
 
 if TYPE_CHECKING:
     from opentr.runtimes.base import Runtime
     from opentr.settings import Settings
     from opentr.state import State
 
+RECORD = "runtime"
+"""The state's record of the runtime that keeps the environment's data."""
+_MADE = "database"
+"""The record that a database was made; without the other one it was made by a release that knew containers alone."""
+_KEPT = {"compose": "containers", "embedded": "local processes"}
+
 
 def choose(settings: Settings, state: State, wanted: str | None = None) -> Runtime:
-    """The runtime of this name, by default the one that fits.
+    """The runtime of this name; by default the one that keeps the data, else containers where an engine answers.
 
-    Raises EngineMissing, EngineTooOld, and RuntimeRefused for one that there isn't.
+    Raises EngineMissing, EngineTooOld, RuntimeRefused for prod outside of containers, and RuntimeOfAnother where the
+    data is kept by another one than is wanted.
     """
-    if wanted not in {None, "compose"}:
-        raise RuntimeRefused(str(wanted), "it is not part of this release yet")
+    if settings.environment == "prod":
+        if wanted == "embedded":
+            raise RuntimeRefused("embedded", "prod needs what containers give: the pool, proven backups, isolation")
+        return _compose(settings, state)
+    kept = (state.read(RECORD) or {}).get("name") or ("compose" if state.read(_MADE) else None)
+    if wanted and kept and wanted != kept:
+        raise _other(settings, kept, wanted)
+    match wanted or kept:
+        case "compose":
+            return _compose(settings, state)
+        case "embedded":
+            return Embedded(settings, state, "as asked for" if wanted else _why_kept(settings))
+    try:
+        return _compose(settings, state)
+    except EngineMissing as missing:
+        return Embedded(settings, state, f"{missing.what}; to have containers: {missing.hint}")
+
+
+def _compose(settings: Settings, state: State) -> Compose:
     engine = Engine(settings.engine.host)
-    return Compose(
-        settings, state, engine, f"Docker {_short(engine.version())} at {engine.host.removeprefix('unix://')}"
-    )
+    version = _short(engine.version())
+    return Compose(settings, state, engine, f"Docker {version} at {engine.host.removeprefix('unix://')}")
+
+
+def _why_kept(settings: Settings) -> str:
+    return f"where its data is; to have containers: ./opentr.sh purge {settings.environment}, then begin anew"
+
+
+def _other(settings: Settings, kept: str, wanted: str) -> RuntimeOfAnother:
+    name = settings.environment
+    hint = f"leave --runtime out; or remove what is there (./opentr.sh purge {name}) and begin with --runtime {wanted}"
+    return RuntimeOfAnother(settings.project, _KEPT[kept], _KEPT[wanted], hint)
 
 
 def _short(version: str) -> str:

@@ -8,12 +8,13 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 from opentr import process, ui
 from opentr.containers import CHECKOUT_LABEL, HASH_LABEL, ONEOFF_LABEL, STATE_LABEL, VERSION_LABEL
 from opentr.errors import NetworksExhausted, PortTaken, ProcessFailed, ServiceNotRunning, ServiceUnhealthy
-from opentr.runtimes import lifetime, merged, ports
+from opentr.places import Places
+from opentr.runtimes import containerthings, lifetime, merged, ports
 from opentr.runtimes.argv import Project
 from opentr.runtimes.base import APP, INFRA, Owner, ServiceState
 from opentr.runtimes.docker_command import compose_command
@@ -22,10 +23,10 @@ from opentr.runtimes.watch import Watch, ready, with_needs
 from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from opentr.containers import Container, Engine
-    from opentr.runtimes.base import LogLine, LogQuery
+    from opentr.runtimes.base import LogLine, LogQuery, Things
     from opentr.settings import Settings
     from opentr.state import State
 
@@ -52,11 +53,29 @@ class Compose:
     place: str = "."
     """the folder of the state that holds the Compose file and its variables"""
 
+    @property
+    def defined(self) -> tuple[str, ...]:
+        """See Runtime."""
+        return (*INFRA, *APP[self.settings.environment])
+
+    @property
+    def places(self) -> Places:
+        """See Runtime. The same in every container."""
+        return Places()
+
+    def shown(self, verb: Literal["up", "stop"], services: Sequence[str]) -> str:
+        """See Runtime."""
+        return f"docker compose {'up --detach' if verb == 'up' else 'stop'} {' '.join(services)}"
+
+    def things(self, *, kept: Collection[str] = (), sizes: bool = True) -> Things:
+        """See Runtime."""
+        return containerthings.things(self.settings, self.state, self.engine, kept=kept, sizes=sizes)
+
     # What is changed: Compose's command.
 
     def up(self, services: Sequence[str] = ()) -> None:
         """See Runtime."""
-        wanted = tuple(services) or self._services()
+        wanted = tuple(services) or self.defined
         self.drop_leftovers()
         self._change(self._project.up(wanted), wanted)
 
@@ -110,13 +129,13 @@ class Compose:
         found: dict[str, list[Container]] = {}
         for each in self._containers():
             found.setdefault(each.service, []).append(each)
-        return [_service_state(name, found.get(name, [])) for name in self._services()]
+        return [_service_state(name, found.get(name, [])) for name in self.defined]
 
     def outdated(self) -> list[str]:
         """See Runtime. Compose labels a container with the hash of what it was made from."""
         described = dict(line.split() for line in process.run(self._project.hashes()).splitlines())
         made = {each.service: each.labels.get(HASH_LABEL) for each in self._containers()}
-        return [name for name in self._services() if name in described and made.get(name) != described[name]]
+        return [name for name in self.defined if name in described and made.get(name) != described[name]]
 
     def logs(self, query: LogQuery) -> Iterator[LogLine]:
         """See Runtime."""
@@ -126,6 +145,10 @@ class Compose:
         """See Runtime."""
         found = self.engine.containers(self.settings.project, service=service)
         return next((each.ports[port] for each in found if not each.oneoff and port in each.ports), None)
+
+    def within(self, service: str, port: int) -> str:
+        """See Runtime. The networks' name server knows the services."""
+        return f"{service}:{port}"
 
     # What is run.
 
@@ -182,9 +205,6 @@ class Compose:
         released = folder / RELEASE_FILE
         file = released if released.exists() else CHECKOUT / f"docker-compose.{self.settings.environment}.yml"
         return Project(docker, self.settings.project, CHECKOUT, file, folder / "compose.env")
-
-    def _services(self) -> tuple[str, ...]:
-        return (*INFRA, *APP[self.settings.environment])
 
     def _containers(self) -> list[Container]:
         """The services' containers, without those that were made for one command."""

@@ -106,7 +106,7 @@ def prepare_media(state: State, runtime: Runtime) -> None:
     if lost:
         ui.note(
             f"media files of another generation, of the same names as some of this one's: {lost}; they are not in use"
-            f" and not lost, but in another folder of {media.FOLDER}: previous, or aside"
+            " and not lost, but in another of the media folders: previous, or aside"
         )
 
 
@@ -133,7 +133,9 @@ DROP DATABASE {DISCARDED} WITH (FORCE);
 
 
 def swap(state: State, runtime: Runtime, deadline_seconds: int) -> None:
-    """Make the generation that was begun the live one, and the live one the one before; the pool is paused meanwhile.
+    """Make the generation that was begun the live one, and the live one the one before.
+
+    The pool is paused meanwhile; without a pool the clients' sessions end, and they connect anew.
 
     Raises PoolNotPaused, ProcessFailed, BrokerRefused.
     """
@@ -173,7 +175,7 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     if not {"postgres", "redis"} <= running:
         return
     begun = _record(state)
-    # What the earlier command started in the container may still be at work.
+    # What the earlier command started in the service may still be at work.
     _end_sessions(runtime, f"application_name = '{SWAPPER}'")
     there = databases(runtime)
     if LIVE in there and there[LIVE].comment == _comment(begun.token):
@@ -183,7 +185,7 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     else:
         with ui.step("take back what was cut short"):
             psql.execute(runtime, _take_back(begun, there), psql.MAINTENANCE)
-    if "pgbouncer" in running:
+    if pool.SERVICE in running:
         pool.resume(runtime)
     state.remove(RECORD)
 

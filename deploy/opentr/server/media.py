@@ -25,7 +25,7 @@ Origin = Literal["fresh", "kept", "before"]
 those of the one before alone."""
 Placed = Literal["same", "changed", "unknown"]
 FOLDER = "/srv/media"
-"""Where all of them are."""
+"""Where all of them are in containers, to be told; the services themselves know it by $MEDIA_ROOT."""
 UNNAMED = "unnamed"
 """How the names of folders begin that were put aside without a token."""
 
@@ -106,8 +106,8 @@ def place(runtime: Runtime, token: str) -> Placed:
 
 
 def _run(runtime: Runtime, script: str, *words: str) -> str:
-    """Run a script as the app's user, in a service of the app if one runs, which is quicker than a new container."""
-    argv = ["sh", "-c", script, "sh", FOLDER, *words]
+    """Run a script as the app's user, in a service of the app if one runs, which is quicker than a one-off."""
+    argv = ["sh", "-c", script, "sh", *words]
     running = {service.service for service in runtime.services() if service.state == "running"}
     service = next((service for service in ("api", "worker") if service in running), None)
     if service:

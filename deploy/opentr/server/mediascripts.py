@@ -1,9 +1,12 @@
-"""What `media` runs in a container of the app, as the app's user. Each script may be killed anywhere and run again."""
+"""What `media` runs in a service of the app, as the app's user. Each script may be killed anywhere and run again.
 
-# The lock: what a killed command began in the container may still be at work.
+$MEDIA_ROOT is the folder `current`, which may be missing for a moment; the others are beside it.
+"""
+
+# The lock: what a killed command began there may still be at work.
 _BEGIN = """
 set -eu
-cd "$1"
+cd "${MEDIA_ROOT%/*}"
 exec 9>.lock
 flock 9
 is_named() { [ -s "$1/.generation" ] && [ "$(cat "$1/.generation")" = "$2" ]; }
@@ -58,7 +61,7 @@ settle() {
 settle
 """
 _PREPARE = f"""{_BEGIN}
-token=$2 origin=$3 live=$4 before=$5 wanted=$6
+token=$1 origin=$2 live=$3 before=$4 wanted=$5
 case $origin in before) incoming=previous ;; *) incoming=next ;; esac
 # How many files of one folder have names by which the other has other files.
 clashing() {{
@@ -114,7 +117,7 @@ prepare() {{
 if ! is_named current "$token" && ! is_named "$incoming" "$token"; then prepare; fi
 """
 PREPARE = f"{_PREPARE}sync -f .\n"
-"""Words: the folder, the token, the origin, the tokens of the live database, of the one before, of the wanted one."""
+"""Words: the token, the origin, the tokens of the live database, of the one before, of the wanted one."""
 SWAP = f"""{_PREPARE}
 if ! is_named current "$token"; then
     if [ "$incoming" = previous ]; then
@@ -134,7 +137,7 @@ sync -f .
 """
 """Begun again after any of its lines it ends the same. Words: as above."""
 PLACE = f"""{_BEGIN}
-token=$2
+token=$1
 if ! holds current "$token" && ! holds previous "$token"; then fetch "$token"; fi
 if holds current "$token"; then
     echo same
@@ -148,18 +151,17 @@ else
     echo unknown
 fi
 """
-"""Words: the folder, the token."""
+"""Word: the token."""
 DISCARD = """
 set -eu
-cd "$1"
+cd "${MEDIA_ROOT%/*}"
 exec 9>.lock
 flock 9
 rm -rf discarded
 """
-"""Words: the folder."""
 ASIDE = """
 set -eu
-cd "$1"
+cd "${MEDIA_ROOT%/*}"
 for folder in aside/*; do
     if [ -d "$folder" ]; then
         stat -c %Z "$folder"
@@ -172,13 +174,13 @@ done | paste -d ' ' - - -
 """Of each folder that was put aside: since when, how many files that are nowhere else, their bytes, its name."""
 FORGET = """
 set -eu
-cd "$1"
+cd "${MEDIA_ROOT%/*}"
 exec 9>.lock
 flock 9
 rm -rf discarded
-if [ -d "aside/$2" ]; then
-    mv -T "aside/$2" discarded
+if [ -d "aside/$1" ]; then
+    mv -T "aside/$1" discarded
     rm -rf discarded
 fi
 """
-"""Words: the folder, the name of one that was put aside. Half a folder never has that name."""
+"""Word: the name of a folder that was put aside. Half a folder never has that name."""

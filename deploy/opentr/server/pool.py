@@ -1,7 +1,8 @@
 """PgBouncer's console: what it knows, and holding it paused while something is done to the database behind it.
 
 A pause is held by a program beside the pool (images/pgbouncer/hold_pause), which resumes it when its standard input
-ends: whatever happens to us, no client waits for longer than the deadline.
+ends: whatever happens to us, no client waits for longer than the deadline. A runtime may have no pool: the app's
+services connect to Postgres directly there, and nobody can make them wait.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ if TYPE_CHECKING:
 
     from opentr.runtimes.base import Runtime
 
+SERVICE = "pgbouncer"
 CONSOLE = ["psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "--csv"]
 CONSOLE += ["-h", "/run/pgbouncer", "-p", "6432", "-U", "pgbouncer", "-d", "pgbouncer"]
+
+
+def is_there(runtime: Runtime) -> bool:
+    """Whether this runtime has a pool at all, running or not."""
+    return SERVICE in runtime.defined
 
 
 def show(runtime: Runtime, what: str) -> list[dict[str, str]]:
@@ -35,12 +42,15 @@ def paused(runtime: Runtime, deadline_seconds: int) -> Iterator[None]:
 
     After the block, and `deadline_seconds` after the beginning in any case, the clients go on, with new connections.
     Half of that time is kept for the block. Raises PoolNotPaused, with the pool as it was before, if transactions go on
-    for longer, ProcessFailed if the block took too long.
+    for longer, ProcessFailed if the block took too long. Where there is no pool it does nothing.
     """
+    if not is_there(runtime):
+        yield
+        return
     began = time.monotonic()
     with ExitStack() as stack:
         try:
-            stack.enter_context(runtime.held("pgbouncer", ["hold_pause", str(deadline_seconds), psql.DATABASE]))
+            stack.enter_context(runtime.held(SERVICE, ["hold_pause", str(deadline_seconds), psql.DATABASE]))
         except ProcessFailed as failure:
             raise _not_paused(runtime, deadline_seconds, failure.stderr) from failure
         if time.monotonic() - began > deadline_seconds / 2:
@@ -66,4 +76,4 @@ def blocking(runtime: Runtime, seconds: float) -> list[sessions.Session]:
 
 
 def _console(runtime: Runtime, command: str) -> str:
-    return runtime.run_in("pgbouncer", [*CONSOLE, "-c", command])
+    return runtime.run_in(SERVICE, [*CONSOLE, "-c", command])

@@ -1,4 +1,4 @@
-"""SQL on the environment's Postgres, by psql in its own container: the local way of a superuser (design §4)."""
+"""SQL on the environment's Postgres, by psql in that service: the local way of a superuser (design §4)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAINTENANCE = "postgres"
 """The database to be connected to while ours is renamed, made or dropped."""
 APPLICATION = "opentr"
 """How the server's views name our sessions."""
-VOLUME = "/var/lib/postgresql"
-"""Where Postgres's container has its volume."""
+DATA_FOLDER = "the folder of Postgres's data"
+"""What $PGDATA is called where a path of the service's own would say nothing to a person."""
 _FULL = ("No space left on device", "Check free disk space")
 
 
@@ -49,6 +49,12 @@ def literal(text: str) -> str:
     return f"E'{quoted}'"
 
 
+def free_bytes(runtime: Runtime) -> int:
+    """How much room is left where Postgres keeps its data. Raises ServiceNotRunning, ProcessFailed."""
+    said = runtime.run_in("postgres", ["sh", "-c", 'df --output=avail --block-size=1 "$PGDATA"'])
+    return int(said.split()[-1])
+
+
 def _run(runtime: Runtime, words: list[str], sql: str) -> str:
     try:
         return runtime.run_in("postgres", words, stdin=sql)
@@ -60,4 +66,4 @@ def _run(runtime: Runtime, words: list[str], sql: str) -> str:
 def refuse_full(failure: ProcessFailed) -> None:
     """Raises DiskFull if that is why Postgres failed."""
     if any(sign in failure.stderr for sign in _FULL):
-        raise DiskFull("Postgres", VOLUME, None) from failure
+        raise DiskFull("Postgres", DATA_FOLDER, None, engine=False) from failure

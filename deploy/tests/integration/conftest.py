@@ -14,7 +14,7 @@ from opentr.runtimes.choose import choose
 from tests.stacks import Stack, mark, reachable_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from opentr.containers import Engine
 
@@ -38,11 +38,16 @@ def stack(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made.remove()
 
 
-@pytest.fixture(scope="module", params=["compose"])
-def environment(stack: Stack, request: pytest.FixtureRequest) -> Environment:
-    """dev on the runtime under test, with images, secrets and configuration in place; nothing runs yet."""
-    chosen = settings.read("dev", stack.ours)
+@pytest.fixture(scope="module")
+def environment(stack: Stack) -> Environment:
+    """dev in containers; see `prepared`."""
+    return prepared(stack.ours, "compose")
+
+
+def prepared(variables: Mapping[str, str], runtime: str) -> Environment:
+    """dev on this runtime, with images or packages, secrets and configuration in place; nothing runs yet."""
+    chosen = settings.read("dev", variables)
     place = state.opened(chosen)
-    made = Environment(chosen, place, choose(chosen, place, request.param))
+    made = Environment(chosen, place, choose(chosen, place, runtime))
     prepare(made, build.images(made))
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets
 import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,19 +15,40 @@ import pytest
 from opentr.errors import ProcessFailed, ProcessTimedOut, ServiceNotRunning
 from opentr.runtimes.base import INFRA, LogQuery, Owner, Runtime
 from opentr.settings import CHECKOUT
+from tests.integration.conftest import prepared
+from tests.stacks import variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentr.actions.environment import Environment
+    from tests.stacks import Stack
 
+NOTES = f"/tmp/opentr-test-{secrets.token_hex(4)}"  # noqa: S108 - a container's, or of this name alone
 SAY = "CREATE FUNCTION pg_temp.say(words text) RETURNS void LANGUAGE plpgsql AS 'BEGIN RAISE LOG ''%'', words; END';"
 
 
+@pytest.fixture(scope="module", params=["compose", "embedded"])
+def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """dev on the runtime under test. Only containers need an engine."""
+    if request.param == "compose":
+        made: Environment = request.getfixturevalue("compose_environment")
+        return made
+    return prepared(variables(tmp_path_factory.mktemp("state")), "embedded")
+
+
 @pytest.fixture(scope="module")
-def runtime(environment: Environment) -> Runtime:
-    environment.runtime.up(INFRA)
-    return environment.runtime
+def compose_environment(stack: Stack) -> Environment:
+    return prepared(stack.ours, "compose")
+
+
+@pytest.fixture(scope="module")
+def runtime(environment: Environment) -> Iterator[Runtime]:
+    try:
+        environment.runtime.up(INFRA)
+        yield environment.runtime
+    finally:
+        environment.runtime.down(volumes=True)
 
 
 @pytest.fixture
@@ -34,6 +56,14 @@ def redis(runtime: Runtime) -> Iterator[Runtime]:
     """For tests that stop redis: it is up again afterwards."""
     yield runtime
     runtime.up(["redis"])
+
+
+@pytest.fixture
+def note(runtime: Runtime) -> Iterator[str]:
+    """A file that programs in a service may write, in a folder with nothing else in it."""
+    runtime.run_in("postgres", ["mkdir", NOTES])
+    yield f"{NOTES}/note"
+    runtime.run_in("postgres", ["rm", "-r", NOTES])
 
 
 def psql(sql: str) -> list[str]:
@@ -47,14 +77,18 @@ def say(runtime: Runtime, words: str) -> None:
     )
 
 
+def data_services(runtime: Runtime) -> list[str]:
+    return [name for name in runtime.defined if name in INFRA]
+
+
 def state_of(runtime: Runtime, service: str) -> str:
     return next(each.state for each in runtime.services() if each.service == service)
 
 
 def test_what_is_up_is_healthy_and_what_isnt_there_is_missing(runtime: Runtime):
     found = {each.service: each for each in runtime.services()}
-    assert list(found) == ["postgres", "pgbouncer", "redis", "api", "worker"]
-    assert all(found[name].healthy for name in INFRA)
+    assert list(found) == list(runtime.defined)
+    assert all(found[name].healthy for name in data_services(runtime))
     assert found["postgres"].since is not None
     assert (datetime.now(UTC) - found["postgres"].since).total_seconds() < 600
     assert found["postgres"].version == (CHECKOUT / "VERSION").read_text().strip()
@@ -115,18 +149,17 @@ def test_attached_gives_the_exit_code(runtime: Runtime):
     assert runtime.attach_to("postgres", ["sh", "-c", "exit 7"]) == 7
 
 
-def test_held_lasts_as_long_as_its_block(runtime: Runtime):
-    script = "echo ready; read -r line; echo gone >/tmp/held"
-    with runtime.held("postgres", ["sh", "-c", f"rm -f /tmp/held; {script}"]) as line:
+def test_held_lasts_as_long_as_its_block(runtime: Runtime, note: str):
+    with runtime.held("postgres", ["sh", "-c", f"echo ready; read -r line; echo gone >{note}"]) as line:
         assert line == "ready"
-        assert runtime.run_in("postgres", ["ls", "/tmp"]).split() == []  # noqa: S108 - the container's
-    assert runtime.run_in("postgres", ["cat", "/tmp/held"]) == "gone\n"  # noqa: S108
+        assert runtime.run_in("postgres", ["ls", NOTES]).split() == []
+    assert runtime.run_in("postgres", ["cat", note]) == "gone\n"
 
 
-def test_held_ends_also_when_its_block_fails(runtime: Runtime):
-    with pytest.raises(KeyError), runtime.held("postgres", ["sh", "-c", "echo a; cat; echo b >/tmp/failed"]):
+def test_held_ends_also_when_its_block_fails(runtime: Runtime, note: str):
+    with pytest.raises(KeyError), runtime.held("postgres", ["sh", "-c", f"echo a; cat; echo b >{note}"]):
         raise KeyError
-    assert runtime.run_in("postgres", ["cat", "/tmp/failed"]) == "b\n"  # noqa: S108
+    assert runtime.run_in("postgres", ["cat", note]) == "b\n"
 
 
 def test_held_raises_with_the_words_of_a_program_that_ends_at_once(runtime: Runtime):
@@ -138,7 +171,7 @@ def test_held_raises_with_the_words_of_a_program_that_ends_at_once(runtime: Runt
 
 
 def test_run_once_has_the_services_secrets_and_the_given_environment(runtime: Runtime):
-    code = "import os, sys; print(os.environ['GIVEN'], sys.stdin.read(), os.path.exists('/run/secrets/jwt_secret'))"
+    code = "import os, sys; print(os.environ['GIVEN'], sys.stdin.read(), os.path.exists(os.environ['JWT_SECRET_FILE']))"
     said = runtime.run_once("migrate", ["python", "-c", code], stdin="in", environment={"GIVEN": "a b"})
     assert said == "a b in True\n"
 
@@ -156,7 +189,7 @@ def test_attach_once_gives_the_exit_code(runtime: Runtime):
 def test_logs_are_merged_by_time_and_end(runtime: Runtime):
     say(runtime, "merged")
     found = list(runtime.logs(LogQuery()))
-    assert {line.service for line in found} == set(INFRA)
+    assert {line.service for line in found} == set(data_services(runtime))
     assert [line.time for line in found] == sorted(line.time for line in found)
     assert any("merged" in line.text for line in found)
     assert not any(line.text.endswith(("\n", "\r")) for line in found)

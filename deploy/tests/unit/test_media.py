@@ -26,10 +26,11 @@ class Folder(NamedTuple):
     path: Path
 
     def run(self, script: str, *words: str, tools: Path | None = None) -> str:
-        """As in a container of the app."""
+        """As in a service of the app."""
         search = f"{tools}:/usr/bin:/bin" if tools else "/usr/bin:/bin"
-        argv = ["sh", "-c", script, "sh", str(self.path), *words]
-        said = subprocess.run(argv, capture_output=True, text=True, check=False, env={"PATH": search})
+        known = {"PATH": search, "MEDIA_ROOT": str(self.path / "current")}
+        argv = ["sh", "-c", script, "sh", *words]
+        said = subprocess.run(argv, capture_output=True, text=True, check=False, env=known)
         assert tools or said.returncode == 0, said.stderr
         return said.stdout.strip()
 

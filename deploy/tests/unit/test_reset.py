@@ -8,10 +8,10 @@ import pytest
 
 from opentr.actions.database import templates
 from opentr.actions.reset_prod import Live
-from opentr.actions.sizes import size
 from opentr.server import psql
 from opentr.server.generations import Database
 from opentr.server.sessions import Session, without_values
+from opentr.sizes import size
 
 if TYPE_CHECKING:
     from tests.conftest import RunTool

@@ -111,6 +111,13 @@ def test_waiting_clients_are_told_with_how_long():
     assert "pool      70 clients, 50 waiting for 1.2 s; 20 of 20 connections at work" in text
 
 
+def test_where_no_pool_belongs_to_it_that_is_told():
+    assert "pool      none: the app connects directly (local processes)" in told(
+        replace(WELL, pool=None, without_pool="local processes")
+    )
+    assert "pool" not in told(replace(WELL, pool=None, services=[UP[0]], meant=("postgres",)))
+
+
 def test_a_pool_that_was_left_paused_is_warned_of_unless_somebody_works_on_it():
     paused = replace(WELL, pool=Pool(paused=True))
     assert "the pool is paused, and its clients wait" in told(paused)

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from opentr.actions.inside import psql_argv
 from opentr.actions.services import known, named, profile
 from opentr.cli.words import leading_environment, split_environment, take_confirm
 from opentr.errors import ServiceUnknown
+from tests.unit.environments import in_containers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -40,8 +46,13 @@ def test_a_confirmation_is_found_anywhere(words: list[str]):
 def test_services_come_in_the_order_of_their_start():
     assert named("dev", ["worker", "postgres", "worker"]) == ("postgres", "worker")
     assert known("prod") == ("postgres", "pgbouncer", "redis", "api", "worker", "proxy", "backup")
-    assert profile("prod", "infra") == ("postgres", "pgbouncer", "redis")
-    assert profile("dev", "app") == known("dev")
+
+
+def test_a_profile_is_of_the_services_that_the_runtime_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    prod = in_containers(tmp_path, monkeypatch, "prod")
+    assert profile(prod, "infra") == ("postgres", "pgbouncer", "redis")
+    assert profile(prod, "app") == known("prod")
+    assert profile(in_containers(tmp_path, monkeypatch), "app") == known("dev")
 
 
 @pytest.mark.parametrize(
@@ -71,3 +82,7 @@ def test_psql_acts_as_the_role_that_fits(name: str, options: str, *, write: bool
     argv = psql_argv(name, ["-c", "SELECT 1"], write=write, typed=True)
     assert argv[:2] == ["env", f"PGOPTIONS={options}"]
     assert argv[-2:] == ["-c", "SELECT 1"]
+
+
+def test_what_is_typed_into_psql_is_remembered_in_a_folder_of_ones_own():
+    assert "HISTFILE=~/.psql_history" in psql_argv("dev", [], write=False, typed=True)

@@ -1,0 +1,72 @@
+"""Whether local services do their work: what the images' health checks ask, asked from outside."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from opentr import process
+from opentr.errors import ProcessFailed, ProcessKilled, ProcessTimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from opentr.runtimes.programs import House
+
+STARTING_SECONDS = {"postgres": 3600, "redis": 600, "api": 60, "worker": 60}
+"""For so long a service that doesn't answer yet is starting: start_period in docker-compose.dev.yml."""
+_SECONDS = 5.0
+_WORKER_SECONDS = 10.0
+_WORKER_FRESH_SECONDS = 30.0
+"""Asking the worker takes most of a second of a processor, so an answer holds as long as in containers (interval)."""
+_WRITES = ["psql", "-XAtq", "-U", "postgres", "-d", "postgres", "-c", "SELECT pg_is_in_recovery()"]
+_INFO = ["redis-cli", "--user", "health", "--pass", "", "--no-auth-warning", "INFO", "persistence"]
+_KEEPS = ("loading:0", "aof_enabled:1", "aof_last_write_status:ok", "aof_last_bgrewrite_status:ok")
+
+
+def healthy(house: House, services: Collection[str], run: str) -> set[str]:
+    """Those of these services that do their work, all asked at once; `run` names the worker's present run."""
+    if not services:
+        return set()
+    checks: dict[str, Callable[[], bool]] = {
+        "postgres": lambda: _said(house, "postgres", _WRITES).strip() == "f",
+        "redis": lambda: all(line in _said(house, "redis", _INFO) for line in _KEEPS),
+        "api": lambda: _ready(house.ports["api"]),
+        "worker": lambda: _worker(house, run),
+    }
+    with ThreadPoolExecutor(len(checks)) as threads:
+        answers = {name: threads.submit(_answered, checks[name]) for name in services}
+    return {name for name, answer in answers.items() if answer.result()}
+
+
+def _answered(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except (ProcessFailed, ProcessKilled, ProcessTimedOut, OSError, http.client.HTTPException):
+        return False
+
+
+def _said(house: House, service: str, argv: list[str], seconds: float = _SECONDS) -> str:
+    environment = house.environment(service) | {"PGCONNECT_TIMEOUT": "3"}
+    return process.run(argv, environment=environment, deadline=seconds)
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+    try:
+        connection.request("GET", "/ready")
+        return connection.getresponse().status == http.client.OK
+    finally:
+        connection.close()
+
+
+def _worker(house: House, run: str) -> bool:
+    kept = house.layout.run / "worker.healthy"
+    if kept.exists() and kept.read_text() == run and time.time() - kept.stat().st_mtime < _WORKER_FRESH_SECONDS:
+        return True
+    kept.unlink(missing_ok=True)
+    _said(house, "worker", ["python", "-m", "app.healthcheck", "worker"], _WORKER_SECONDS)
+    kept.write_text(run)
+    return True

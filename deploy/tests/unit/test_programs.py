@@ -1,0 +1,121 @@
+"""What the embedded runtime runs, beside what docker-compose.dev.yml says."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from opentr import credentials, render, settings, state
+from opentr.places import Places
+from opentr.runtimes import layout
+from opentr.runtimes.launch import HANDED_ON
+from opentr.runtimes.launch import MARK as LAUNCHERS_MARK
+from opentr.runtimes.programs import MARK, NEEDS, SERVICES, STOP, House
+from opentr.settings import CHECKOUT
+from tests.stacks import variables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORTS = {"postgres": 20001, "redis": 20002, "api": 20003}
+FROM_THE_IMAGE = {"PATH", "TZ", "LC_ALL", "PYTHONPATH", "PYTHONUNBUFFERED", "HF_HOME", "HF_HUB_DISABLE_TELEMETRY"}
+ELSEWHERE = {
+    "DATABASE_URL",
+    "MIGRATOR_DATABASE_URL",
+    "DB_BEHIND_POOLER",
+    "REDIS_URL",
+    "MEDIA_ROOT",
+    "PROMETHEUS_MULTIPROC_DIR",
+}
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+    monkeypatch.setattr(layout, "postgres_programs", lambda _: tmp_path / "pg")
+    monkeypatch.setattr(layout, "redis_programs", lambda: tmp_path / "redis")
+    return made_house(tmp_path)
+
+
+def made_house(folder: Path, **given: str) -> House:
+    chosen = settings.read("dev", variables(folder, "opentr-x") | given)
+    place = state.opened(chosen)
+    place.install(render.files(chosen, credentials.ensure(place)))
+    return House(chosen, place, layout.layout(place), Places(), PORTS)
+
+
+def composed() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.dev.yml").read_text(encoding="utf-8"))[
+        "services"
+    ]
+    return found
+
+
+@pytest.mark.parametrize("service", ["api", "worker", "migrate"])
+def test_the_app_has_the_variables_that_it_has_in_a_container(house: House, service: str):
+    there = composed()[service]["environment"]
+    here = house.environment(service)
+    assert here.keys() - FROM_THE_IMAGE == there.keys()
+    fixed = {name: value for name, value in there.items() if "${" not in value and name not in ELSEWHERE}
+    in_secrets = {name: value.replace("/run/secrets", f"{house.state.folder}/secrets") for name, value in fixed.items()}
+    assert {name: here[name] for name in fixed} == in_secrets
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_the_app_is_started_by_the_words_that_start_it_in_a_container(house: House, service: str):
+    there = shlex.split(
+        composed()[service]["command"].replace("${OPENTR_WORKER_PROCESSES:?start it with ./opentr.sh}", "1")
+    )
+    here = list(house.program(service).argv)
+    python, minus_m, *words = here
+    assert (python.endswith("/bin/python"), minus_m) == (True, "-m")
+    told = " ".join(words).replace(f"{python} -m ", "").replace("127.0.0.1", "0.0.0.0").replace("20003", "8000")  # noqa: S104
+    assert shlex.split(told) == shlex.split(" ".join(there))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_stopped_as_in_a_container(service: str):
+    there = composed()[service]
+    seconds = {"1m": 60, "30s": 30}[there["stop_grace_period"]]
+    assert (f"SIG{STOP[service][0]}", STOP[service][1]) == (there["stop_signal"], seconds)
+    assert set(NEEDS[service]) == {"postgres" if name == "pgbouncer" else name for name in there.get("depends_on", ())}
+
+
+def test_no_secret_is_in_the_words_or_variables_of_a_program(house: House):
+    held = [place.read_text().strip() for place in (house.state.folder / "secrets").iterdir() if place.stat().st_size]
+    for service in SERVICES:
+        program = house.program(service)
+        shown = " ".join([*program.argv, *program.environment.values()])
+        assert not [secret for secret in held if secret in shown]
+
+
+@pytest.mark.parametrize(
+    ("service", "file"),
+    [
+        ("postgres", "config/postgres/postgresql.conf"),
+        ("redis", "config/redis/redis.conf"),
+        ("redis", "secrets/redis_users"),
+        ("api", "secrets/jwt_secret"),
+        ("worker", "secrets/redis_password"),
+    ],
+)
+def test_another_content_of_a_file_that_it_reads_makes_another_program(house: House, service: str, file: str):
+    before = {name: house.program(name).digest for name in SERVICES}
+    place = house.state.folder / file
+    place.chmod(0o600)
+    place.write_text("other")
+    changed = {name for name in SERVICES if house.program(name).digest != before[name]}
+    assert service in changed
+    assert changed <= ({"api", "worker"} if file.startswith("secrets/") and service != "redis" else {service})
+
+
+def test_other_settings_make_other_programs_of_those_that_they_concern(house: House, tmp_path: Path):
+    other = made_house(tmp_path, OPENTR_WORKER_PROCESSES="3")
+    assert [name for name in SERVICES if house.program(name) != other.program(name)] == ["worker"]
+
+
+def test_the_launcher_knows_services_by_the_same_mark_and_hands_on_nothing_of_ours():
+    assert LAUNCHERS_MARK == MARK
+    assert not [name for name in (MARK, *HANDED_ON) if name.startswith("OPENTR_")]
