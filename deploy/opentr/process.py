@@ -30,6 +30,8 @@ GRACE_SECONDS = 10.0
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.1
+_ENDED = ("Z", "X")
+"""States of one that has ended and that its parent hasn't asked for yet (proc(5): field 3)."""
 _STARTED = 19
 """The start time's place among the fields that follow the program's name."""
 _PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -91,7 +93,7 @@ def piped(
 
 
 def started(pid: int) -> str | None:
-    """When a process of this machine started, in the kernel's own words; None if there is none of this id.
+    """When a process of this machine started, in the kernel's own words; None if there is none of this id, or it ended.
 
     A later process that gets the same id has another one (proc(5): field 22 of /proc/PID/stat).
     """
@@ -99,7 +101,8 @@ def started(pid: int) -> str | None:
         line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return line.rpartition(")")[2].split()[_STARTED]
+    fields = line.rpartition(")")[2].split()
+    return None if fields[0] in _ENDED else fields[_STARTED]
 
 
 def others(*words: Sequence[str]) -> list[int]:
@@ -142,16 +145,8 @@ def end(pid: int, patience: float) -> None:
         if number is not None and started(pid) == since is not None:
             os.kill(pid, number)
             until = time.monotonic() + GRACE_SECONDS
-        while started(pid) == since is not None and not _is_zombie(pid) and time.monotonic() < until:
+        while started(pid) == since is not None and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return line.rpartition(")")[2].split()[0] == "Z"
 
 
 class Running:

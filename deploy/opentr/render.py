@@ -166,6 +166,7 @@ def _environment(folder: Path) -> Environment:
         loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["memory"] = sizing.memory_text
+    environment.filters["sql"] = lambda text: text.replace("'", "''")  # inside of single quotes
     return environment
 
 

@@ -67,7 +67,8 @@ make_cluster() {
         --builtin-locale=C.UTF-8 --auth-local=peer --auth-host=scram-sha-256 --no-instructions
     # Who may come in by the socket is as later on: the system's user need not be called postgres.
     cp -- "$config"/pg_hba.conf "$config"/pg_ident.conf "$new"
-    server="-c listen_addresses='' -c unix_socket_directories=$socket -c log_min_error_statement=panic"
+    # A shell reads the options; in the value itself a comma would begin another folder.
+    server="-c listen_addresses='' -c unix_socket_directories=$(printf %q "\"$socket\"") -c log_min_error_statement=panic"
     pg_ctl --pgdata "$new" --wait --timeout 600 --options "$server" start
     local psql=(psql -X -q -v ON_ERROR_STOP=1 -h "$socket" -U postgres)
     "${psql[@]}" -d postgres -c 'CREATE DATABASE opentranscribe' -c 'CREATE EXTENSION pg_stat_statements'

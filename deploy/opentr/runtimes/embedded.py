@@ -102,10 +102,10 @@ class Embedded:
 
     def up(self, services: Sequence[str] = ()) -> None:
         """See Runtime. What is asked for and isn't defined here is left out."""
-        wanted = {each for name in services or SERVICES for each in (name, *NEEDS.get(name, ()))}
         self.drop_leftovers()
         self._furnish()
-        self._supervise()
+        asked = [*(services or SERVICES), *self._supervise()]
+        wanted = {each for name in asked for each in (name, *NEEDS.get(name, ()))}
         for stage in (("postgres", "redis"), ("api", "worker")):
             self._bring_up([name for name in stage if name in wanted])
 
@@ -269,14 +269,17 @@ class Embedded:
         self._layout.make()
         household.furnish(self._layout, self.state, self._next_ports)
 
-    def _supervise(self) -> None:
-        """A supervisord that runs, and is this one."""
+    def _supervise(self) -> list[str]:
+        """See to it that a supervisord runs, and this one; gives the services that another one's end has stopped."""
+        stopped = []
         if self._supervisor.is_up() and not self._supervisor.is_current():
+            stopped = self._running()
             self.stop()
         if not self._supervisor.is_up():
             for service in SERVICES:
                 self._end_remains(service)
             self._supervisor.start()
+        return stopped
 
     def _bring_up(self, services: Sequence[str]) -> None:
         """Start what doesn't run or has changed, and wait until all are healthy. Raises as `up`."""

@@ -10,6 +10,7 @@ import http.client
 import json
 import shlex
 import socket
+import time
 import xmlrpc.client
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ _WITHOUT_ANSWER = (OSError, http.client.HTTPException)
 _FAULT_NOT_RUNNING = 70
 _FAULT_ALREADY_STARTED = 60
 _PATIENCE_SECONDS = 15.0
+_MOMENT_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
 # Relative names: supervisord stays in the folder that it was started in, whatever characters its path has.
 _TEMPLATE = """\
 [supervisord]
@@ -132,9 +135,12 @@ class Supervisor:
 
     def told(self) -> dict[str, Told]:
         """Every service; none where it doesn't run."""
-        if not self.is_up():
-            return {}
-        found: list[dict[str, Any]] = self.call("getAllProcessInfo")
+        try:
+            found: list[dict[str, Any]] = self.call("getAllProcessInfo") if self.is_up() else []
+        except SupervisorRefused:
+            if not self._has_ended():
+                raise
+            found = []
         return {each["name"]: Told(each["statename"], each["pid"], each["start"], each["exitstatus"]) for each in found}
 
     def begin(self, service: str) -> None:
@@ -158,6 +164,13 @@ class Supervisor:
             raise SupervisorRefused(fault.faultString, self.log) from fault
         except _WITHOUT_ANSWER as error:
             raise SupervisorRefused(f"no answer to {method}: {error}", self.log) from error
+
+    def _has_ended(self) -> bool:
+        """Whether it was just ending: then it answers no more, and is there for a moment."""
+        until = time.monotonic() + _MOMENT_SECONDS
+        while self.is_up() and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        return not self.is_up()
 
     def _configuration(self) -> str:
         head = _TEMPLATE.format(user="user=root\n" if self.as_root else "")

@@ -9,6 +9,7 @@ anything is done, so that a swap that was cut short anywhere is finished, or tak
 from __future__ import annotations
 
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ RECORD = "swap"
 SWAPPER = "opentr_swap"
 """The application name of the sessions that make the next generation and swap it in."""
 _TOKEN_BYTES = 8
+_LOOK_SECONDS = 0.2
+_DATA = ("postgres", "redis")
 _HAS_TABLES = (
     "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')) AS found"
 )
@@ -171,8 +174,8 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     """
     if state.read(RECORD) is None:
         return
-    running = {service.service for service in runtime.services() if service.state == "running"}
-    if not {"postgres", "redis"} <= running:
+    running = _running(runtime)
+    if not running.issuperset(_DATA):
         return
     begun = _record(state)
     # What the earlier command started in the service may still be at work.
@@ -188,6 +191,17 @@ def finish_interrupted(state: State, runtime: Runtime) -> None:
     if pool.SERVICE in running:
         pool.resume(runtime)
     state.remove(RECORD)
+
+
+def _running(runtime: Runtime) -> set[str]:
+    """The services that run; of those that must answer none is still starting, after its end for instance."""
+    while True:
+        running = {each.service: each for each in runtime.services() if each.state == "running"}
+        if not (starting := [name for name in _DATA if name in running and running[name].health == "starting"]):
+            ui.show("")
+            return set(running)
+        ui.show(f"waiting for {', '.join(starting)}")
+        time.sleep(_LOOK_SECONDS)
 
 
 def together(*calls: Callable[[], None]) -> None:

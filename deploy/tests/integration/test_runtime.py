@@ -71,10 +71,11 @@ def psql(sql: str) -> list[str]:
 
 
 def say(runtime: Runtime, words: str) -> None:
-    """Makes postgres write these words into its log."""
-    runtime.run_in(
-        "postgres", ["psql", "-XAtq", "-U", "postgres", "-d", "postgres"], stdin=f"{SAY}SELECT pg_temp.say('{words}')"
-    )
+    """Makes postgres write these words into its log, and waits until the last line about them is there."""
+    words = f"SELECT pg_temp.say('{words}')"
+    runtime.run_in("postgres", ["psql", "-XAtq", "-U", "postgres", "-d", "postgres"], stdin=SAY + words)
+    while not any(line.text.endswith(words) for line in runtime.logs(LogQuery(("postgres",)))):
+        pass
 
 
 def data_services(runtime: Runtime) -> list[str]:
