@@ -149,11 +149,8 @@ class Volume:
     def _place(self, key: str) -> Path:
         """Where the file of this key is or would be. Raises `KeyInvalid`, also for links that lead out."""
         place = self._root.joinpath(*keys.parts_of(key))
-        try:
-            if not place.resolve().is_relative_to(self._root.resolve()):
-                raise KeyInvalid(key)
-        except (RuntimeError, OSError):  # links in a circle
-            raise KeyInvalid(key) from None
+        if _is_circle(place) or not place.resolve().is_relative_to(self._root.resolve()):
+            raise KeyInvalid(key)
         return place
 
     @contextmanager
@@ -182,6 +179,15 @@ def _worded() -> Iterator[None]:
         if error.errno in _FULL:
             raise StoreFull from error
         raise StoreUnavailable(error.strerror or type(error).__name__) from error
+
+
+def _is_circle(place: Path) -> bool:
+    """Whether links on the way to it lead to themselves, which `resolve` tells in some versions of Python alone."""
+    try:
+        place.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _sync(folder: Path) -> None:

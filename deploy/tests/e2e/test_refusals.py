@@ -101,8 +101,9 @@ def test_a_second_command_is_told_who_holds_the_lock(stack: Stack):
     assert stack("health").returncode == 0
 
 
-def test_an_engine_that_is_not_there_is_said(opentr: RunTool):
-    said = opentr("start", OPENTR_ENGINE_HOST="unix:///nowhere/docker.sock")
+@pytest.mark.parametrize("words", [("start", "prod"), ("start", "--runtime", "compose")], ids=" ".join)
+def test_an_engine_that_is_needed_and_not_there_is_said(opentr: RunTool, words: tuple[str, ...]):
+    said = opentr(*words, OPENTR_ENGINE_HOST="unix:///nowhere/docker.sock")
     assert (said.returncode, said.stdout) == (4, "")
     assert "/nowhere/docker.sock" in said.stderr.splitlines()[0]
     assert len(said.stderr.splitlines()) == 2

@@ -27,7 +27,9 @@ def opened(tmp_path: Path) -> State:
 def write(opened: State, name: str, text: str) -> Path:
     file = opened.folder / "secrets" / name
     file.parent.mkdir(exist_ok=True)
+    file.unlink(missing_ok=True)  # it can't be written to
     file.write_text(text)
+    file.chmod(0o600)
     return file
 
 
@@ -182,7 +184,7 @@ def test_a_passphrase_that_was_removed_is_never_made_again(prod: State) -> None:
             credentials.ensure(prod)
         assert str(file) in caught.value.what
         assert not file.exists()
-    file.write_text(first[credentials.PASSPHRASE].reveal() + "\n")
+    write(prod, credentials.PASSPHRASE, first[credentials.PASSPHRASE].reveal() + "\n")
     assert credentials.ensure(prod) == first
 
 

@@ -71,7 +71,8 @@ def test_the_app_is_started_by_the_words_that_start_it_in_a_container(house: Hou
     here = list(house.program(service).argv)
     python, minus_m, *words = here
     assert (python.endswith("/bin/python"), minus_m) == (True, "-m")
-    told = " ".join(words).replace(f"{python} -m ", "").replace("127.0.0.1", "0.0.0.0").replace("20003", "8000")  # noqa: S104
+    told = " ".join(words).replace(f"{shlex.quote(python)} -m ", "")
+    told = told.replace("127.0.0.1", "0.0.0.0").replace("20003", "8000")  # noqa: S104
     assert shlex.split(told) == shlex.split(" ".join(there))
 
 
