@@ -44,7 +44,8 @@ class Summary:
 
 def steps(environment: Environment, source: Source) -> list[Step]:
     """Start what doesn't run as it should, and give it a new generation of data. Raises VolumeVanished."""
-    first = start.steps(environment, services.infra(environment), source)
+    meant = start.meant_to_run(environment) or environment.runtime.defined
+    first = start.steps(environment, services.infra(environment), source, meant)
     later = _app_steps(environment, {step.what for step in first})
     return [*first, _new_generation(environment, source), *later]
 

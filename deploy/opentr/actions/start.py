@@ -34,16 +34,19 @@ STARTED_RECORD = "started"
 _SOURCES: dict[str, Source] = {"dev": "sql", "prod": "migrations"}
 
 
-def steps(environment: Environment, services: Sequence[str], source: Source | None = None) -> list[Step]:
+def steps(
+    environment: Environment, services: Sequence[str], source: Source | None = None, meant: Sequence[str] = ()
+) -> list[Step]:
     """Start these services; none if all of them are up as they should be. Raises VolumeVanished.
 
-    Where there is no database it is made from `source`, by default the environment's own.
+    Where there is no database it is made from `source`, by default the environment's own. `meant` are those that are
+    to run in the end, by default these: whoever is cut short in between is known to have wanted them.
     """
     source = source or _SOURCES[environment.name]
     environments.refuse_vanished(environment)
     if environment.name == "prod" and environment.state.read(releases.RECORD):
         return _released(environment, services, source)
-    return _of_checkout(environment, services, source)
+    return _of_checkout(environment, services, source, meant)
 
 
 def apply_steps(environment: Environment) -> list[Step]:
@@ -67,14 +70,14 @@ def differing(environment: Environment) -> list[str]:
     return _changed(environment, _rendered(environment, environments.prepared_images(environment)))
 
 
-def _of_checkout(environment: Environment, services: Sequence[str], source: Source) -> list[Step]:
+def _of_checkout(environment: Environment, services: Sequence[str], source: Source, meant: Sequence[str]) -> list[Step]:
     files = _rendered(environment, build.current(environment))
     changed = _changed(environment, files)
     if not changed and _is_up(environment, services):
         return []
     write = [Step("write the configuration", "\n".join(changed), lambda: _prepare(environment))] if changed else []
     release = [_record_step(environment)] if environment.name == "prod" else []
-    return [*build.steps(environment), *write, *_start(environment, services, files, source), *release]
+    return [*build.steps(environment), *write, *_start(environment, services, files, source, meant), *release]
 
 
 def _released(environment: Environment, services: Sequence[str], source: Source) -> list[Step]:
@@ -98,27 +101,34 @@ def _refuse_other_release(environment: Environment) -> None:
         raise OtherRelease(str(other))
 
 
-def _start(environment: Environment, services: Sequence[str], files: Mapping[str, str], source: Source) -> list[Step]:
+def _start(
+    environment: Environment,
+    services: Sequence[str],
+    files: Mapping[str, str],
+    source: Source,
+    meant: Sequence[str] = (),
+) -> list[Step]:
     """Data services, passwords, the database, the app. Postgres goes first and alone where it isn't as it should be."""
     infra = [name for name in services if name in INFRA]
     app = [name for name in services if name not in INFRA]
     roles = _changed_roles(environment)
+    meant = meant or services
     result = []
     if alone := POSTGRES in infra and bool(roles or _postgres_changes(environment, files)):
         result.append(_postgres_step(environment))
     if alone and roles:
         result.append(_passwords_step(environment, roles))
     if pool.SERVICE in infra and not _is_healthy(environment, pool.SERVICE):
-        result.append(_up_step(environment, [name for name in infra if name != pool.SERVICE], services))
+        result.append(_up_step(environment, [name for name in infra if name != pool.SERVICE], meant))
         result.append(_mend_step(environment))
     if others := [name for name in infra if not (alone and name == POSTGRES)]:
-        result.append(_up_step(environment, others, services))
+        result.append(_up_step(environment, others, meant))
     if infra:
         result.append(_database_step(environment, source))
     if app and POSTGRES in infra and environment.name == "prod":
         result.append(_schema_step(environment))
     if app:
-        result.append(_up_step(environment, app, services))
+        result.append(_up_step(environment, app, meant))
     return result
 
 

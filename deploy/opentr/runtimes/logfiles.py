@@ -61,9 +61,11 @@ class _File:
 
     def kept(self, since: datetime | None) -> Iterator[LogLine]:
         """All that is kept, but for whole files that are older."""
-        for each in sorted(self._place.parent.glob(f"{self._place.name}.[0-9]*"), key=_age, reverse=True):
-            if since is None or each.stat().st_mtime >= since.timestamp():
-                with each.open("rb") as file:
+        self._begin()  # so that none is missed that is renamed meanwhile
+        for each in reversed(self._older()):
+            with suppress(FileNotFoundError), each.open("rb") as file:
+                newer = since is None or os.fstat(file.fileno()).st_mtime >= since.timestamp()
+                if newer and not (self._open and os.path.sameopenfile(file.fileno(), self._open.fileno())):
                     yield from self._parsed(file)
         yield from self.more()
 
@@ -72,7 +74,7 @@ class _File:
         yield from self._rest()
         while self._was_renamed():
             yield from self._rest()  # of the old one, which nobody writes to any more
-            self.close()
+            self._turn_to_next()
             yield from self._rest()
 
     def close(self) -> None:
@@ -81,10 +83,34 @@ class _File:
             self._open.close()
             self._open = None
 
-    def _rest(self) -> Iterator[LogLine]:
+    def _begin(self) -> None:
         with suppress(FileNotFoundError):
             self._open = self._open or self._place.open("rb")
+
+    def _rest(self) -> Iterator[LogLine]:
+        self._begin()
+        if self._open:
             yield from self._parsed(self._open)
+
+    def _older(self) -> list[Path]:
+        """What has been renamed, the newest first."""
+        return sorted(self._place.parent.glob(f"{self._place.name}.[0-9]*"), key=_age)
+
+    def _turn_to_next(self) -> None:
+        """Open the file that was begun after ours; the oldest that is kept where ours was dropped. Others rename on."""
+        assert self._open is not None  # noqa: S101 - it was renamed
+        ours, found = os.fstat(self._open.fileno()).st_ino, None
+        while found is None:
+            with suppress(FileNotFoundError):
+                files = [self._place, *self._older()]
+                inodes = [each.stat().st_ino for each in files]
+                next_one = inodes.index(ours) - 1 if ours in inodes else -1
+                found = files[next_one].open("rb")
+                if os.fstat(found.fileno()).st_ino != inodes[next_one]:
+                    found.close()
+                    found = None
+        self.close()
+        self._open = found
 
     def _was_renamed(self) -> bool:
         try:

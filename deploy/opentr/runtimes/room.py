@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def is_full(said: str) -> bool:
-    """Whether engine, Compose or a build tell of a full disk."""
-    return "no space left on device" in said.lower()
+    """Whether engine, Compose, a build or a service tell of a full disk; Postgres may do it by its hint alone."""
+    return any(words in said.lower() for words in ("no space left on device", "check free disk space"))
 
 
 def disk_full(what: str, engine: Engine) -> DiskFull:

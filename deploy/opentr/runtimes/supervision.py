@@ -33,6 +33,8 @@ CONFIGURATION, LOG, SOCKET, LAUNCHER, RECORD = (
     "supervisord.json",
 )
 _WITHOUT_ANSWER = (OSError, http.client.HTTPException)
+_AT_REST = frozenset({"STOPPED", "FATAL", "UNKNOWN"})
+"""States that go on until somebody starts the service; one that has EXITED is started again in a moment."""
 _FAULT_NOT_RUNNING = 70
 _FAULT_ALREADY_STARTED = 60
 _PATIENCE_SECONDS = 15.0
@@ -85,6 +87,9 @@ class Told:
     exit_code: int
 
 
+_NOTHING = Told("STOPPED", pid=0, since=0, exit_code=0)
+
+
 @dataclass(frozen=True)
 class Supervisor:
     """The supervisord of one environment; `folder` is where it runs."""
@@ -122,8 +127,9 @@ class Supervisor:
             raise SupervisorRefused(failure.stderr.strip() or failure.what, self.log) from failure
         pid = self.call("getPID")
         record = {"pid": pid, "started": process.started(pid), "python": self.python}
-        text = json.dumps(record | {"configuration": self._configuration()})
-        (self.folder / RECORD).write_text(text, encoding="utf-8")
+        new = self.folder / f"{RECORD}.new"
+        new.write_text(json.dumps(record | {"configuration": self._configuration()}), encoding="utf-8")
+        new.rename(self.folder / RECORD)
 
     def shut_down(self) -> None:
         """End it, and with it every service that still runs. Raises SupervisorRefused."""
@@ -151,7 +157,9 @@ class Supervisor:
     def end(self, service: str) -> None:
         """Stop a service and wait for its end: by its signal, after its grace period by SIGKILL."""
         wait = True
-        self.call("stopProcess", service, wait, ignored=_FAULT_NOT_RUNNING)
+        while self.told().get(service, _NOTHING).state not in _AT_REST:
+            self.call("stopProcess", service, wait, ignored=_FAULT_NOT_RUNNING)  # so it calls EXITED and STOPPING, too
+            time.sleep(_LOOK_SECONDS)
 
     def call(self, method: str, *words: object, ignored: int | None = None) -> Any:  # noqa: ANN401 - as XML-RPC has it
         """Ask it; a fault of the number `ignored` is none. Raises SupervisorRefused."""
