@@ -6,6 +6,7 @@ state's random id, and by the folder that its processes were started in.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -64,13 +65,18 @@ class Processes:
     @property
     def run(self) -> Path:
         """The folder with records and sockets, which is elsewhere where `home` lies too deep for these."""
-        near, far = self.home / "run", Path((self.user or {}).get("TMPDIR", "/tmp")) / f"opentr-{self.id[:16]}"  # noqa: S108
-        return near if near.exists() else far
+        far = self.state / "sockets.json"
+        return Path(json.loads(far.read_text())["folder"]) if far.exists() else self.home / "run"
 
     @property
     def id(self) -> str:
         """The state's."""
         return (self.state / "id").read_text().strip()
+
+    @property
+    def mark(self) -> str:
+        """What its processes carry."""
+        return hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
 
     @property
     def variables(self) -> dict[str, str]:
@@ -172,14 +178,14 @@ class Processes:
         """All that belongs to it, helpers too: by the marks in their variables and by where they were started."""
         if not (self.state / "id").exists():
             return []
-        marks = [f"OPENTRANSCRIBE_{kind}={self.id}/".encode() for kind in ("SERVICE", "COMMAND")]
+        marks = [f"OPENTRANSCRIBE_{kind}={self.mark}/".encode() for kind in ("SERVICE", "COMMAND")]
         places = [str(place) for place in (self.home, self.run, self.state)]
         found = [int(place.name) for place in Path("/proc").glob("[0-9]*") if _belongs(place, marks, places)]
         return [pid for pid in found if pid != os.getpid()]
 
     def marked(self, kind: str, service: str = "") -> list[int]:
         """The processes of one service (kind SERVICE), or of commands (COMMAND): what they have started too."""
-        mark = f"OPENTRANSCRIBE_{kind}={self.id}/{service}".encode()
+        mark = f"OPENTRANSCRIBE_{kind}={self.mark}/{service}".encode()
         return [int(place.name) for place in Path("/proc").glob("[0-9]*") if _belongs(place, [mark], [])]
 
     def left(self) -> list[str]:

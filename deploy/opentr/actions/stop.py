@@ -17,7 +17,9 @@ _AT_WORK = frozenset({"running", "restarting", "paused"})
 
 
 def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
-    """Stop these services, by default all: then none is meant to run any more. None if they are stopped already.
+    """Stop these services, by default all: then none is meant to run any more.
+
+    None if they are stopped already, and commands that were killed have left nothing that runs.
 
     Raises PoolAbsent.
     """
@@ -25,7 +27,8 @@ def steps(environment: Environment, services: Sequence[str]) -> list[Step]:
     at_work = [each.service for each in environment.runtime.services() if each.state in _AT_WORK]
     wanted = [name for name in at_work if not services or name in services]
     if not wanted:
-        return []
+        left = environment.runtime.things(sizes=False).leftovers
+        return [Step(each.what, each.how, each.remove) for each in left]
     names = ", ".join(wanted)
     how = environment.runtime.shown("stop", wanted)
 

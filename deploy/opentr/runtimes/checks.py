@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opentr import process
@@ -13,10 +14,13 @@ from opentr.errors import ProcessFailed, ProcessKilled, ProcessTimedOut
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from opentr.runtimes.base import ServiceState
     from opentr.runtimes.programs import House
 
 STARTING_SECONDS = {"postgres": 3600, "redis": 600, "api": 60, "worker": 60}
 """For so long a service that doesn't answer yet is starting: start_period in docker-compose.dev.yml."""
+LOOP = 3
+"""A service that has been restarted so often meanwhile doesn't come up any more by itself."""
 _SECONDS = 5.0
 _WORKER_SECONDS = 10.0
 _WORKER_FRESH_SECONDS = 30.0
@@ -39,6 +43,26 @@ def healthy(house: House, services: Collection[str], run: str) -> set[str]:
     with ThreadPoolExecutor(len(checks)) as threads:
         answers = {name: threads.submit(_answered, checks[name]) for name in services}
     return {name for name, answer in answers.items() if answer.result()}
+
+
+def health(service: str, since: datetime | None, healthy: Collection[str]) -> str:
+    """How a service is that runs since then."""
+    if service in healthy:
+        return "healthy"
+    young = since is None or (datetime.now(UTC) - since).total_seconds() < STARTING_SECONDS[service]
+    return "starting" if young else "unhealthy"
+
+
+def failure(state: ServiceState, before: int) -> str | None:
+    """Why a service doesn't come up, as words that follow its name; None if it may yet.
+
+    `before` is how often it was restarted before anybody waited for it.
+    """
+    again = state.restarts - before
+    # Told between two runs, if that can be seen, so that the last lines of the log are those of one that has ended.
+    if state.state == "exited" or again >= (2 * LOOP if state.state == "running" else LOOP):
+        return "ends again and again"  # supervisord keeps no exit code of those that end at once
+    return "runs, but its health check fails" if state.health == "unhealthy" else None
 
 
 def _answered(check: Callable[[], bool]) -> bool:

@@ -58,7 +58,7 @@ def _why_kept(settings: Settings) -> str:
 
 def _other(settings: Settings, kept: str, wanted: str) -> RuntimeOfAnother:
     name = settings.environment
-    hint = f"leave --runtime out; or remove what is there (./opentr.sh purge {name}) and begin with --runtime {wanted}"
+    hint = f"leave --runtime out; or ./opentr.sh purge {name}, then --runtime {wanted}; or set another OPENTR_PROJECT"
     return RuntimeOfAnother(settings.project, _KEPT[kept], _KEPT[wanted], hint)
 
 

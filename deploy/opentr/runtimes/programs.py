@@ -80,7 +80,7 @@ class House:
         account = self.layout.account if service == "postgres" else None
         return Program(
             argv=tuple(self._argv(service)),
-            environment=self.environment(service) | {MARK: f"{self.state.id}/{service}"},
+            environment=self.environment(service) | {MARK: f"{self.layout.mark}/{service}"},
             folder=str(self.layout.postgres if service == "postgres" else _BACKEND),
             signal=STOP[service][0],
             account=(account.name, account.uid, account.gid) if account else None,

@@ -39,6 +39,8 @@ _FAULT_NOT_RUNNING = 70
 _FAULT_ALREADY_STARTED = 60
 _PATIENCE_SECONDS = 15.0
 _MOMENT_SECONDS = 1.0
+_ANSWER_SECONDS = 120.0
+"""The longest that it may be silent: it answers when a service has ended, or was killed after its grace period."""
 _LOOK_SECONDS = 0.05
 # Relative names: supervisord stays in the folder that it was started in, whatever characters its path has.
 _TEMPLATE = """\
@@ -126,7 +128,7 @@ class Supervisor:
         except ProcessFailed as failure:
             raise SupervisorRefused(failure.stderr.strip() or failure.what, self.log) from failure
         pid = self.call("getPID")
-        record = {"pid": pid, "started": process.started(pid), "python": self.python}
+        record = {"pid": pid, "started": process.started(pid), "python": self.python, "folder": str(self.folder)}
         new = self.folder / f"{RECORD}.new"
         new.write_text(json.dumps(record | {"configuration": self._configuration()}), encoding="utf-8")
         new.rename(self.folder / RECORD)
@@ -191,7 +193,7 @@ class Supervisor:
         """Who it is; where whoever started it was killed before that was written down, as it says itself."""
         with suppress(FileNotFoundError):
             found: dict[str, Any] = json.loads((self.folder / RECORD).read_text(encoding="utf-8"))
-            return found
+            return found if found["folder"] == str(self.folder) else {}  # else it is a copy of another one's
         if not (self.folder / SOCKET).exists():
             return {}
         with suppress(SupervisorRefused):
@@ -207,6 +209,7 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_ANSWER_SECONDS)
         self.sock.connect(str(self._place))
 
 

@@ -87,7 +87,7 @@ def test_from_a_clone_to_a_transcript_and_back_to_nothing(somebody: Processes, b
     before = somebody.pids()
     somebody.done("reset", "dev")
     assert somebody.pids() == before
-    somebody.done("stop")
+    somebody.done("stop", TMPDIR=str(base / "home"))  # another one than the sockets are in
     wait_until(lambda: somebody.processes() == [])
     somebody.done("purge", "dev", "--confirm", "dev")
     assert somebody.left() == []

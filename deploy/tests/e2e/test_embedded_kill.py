@@ -215,6 +215,18 @@ def moments(dev: Processes) -> dict[str, Callable[[], object]]:
     }
 
 
+def test_what_outlives_a_supervisor_and_all_services_is_ended_by_stop(dev: Processes):
+    at = {pid: started(pid) for pid in dev.processes()}
+    children = set(dev.marked("SERVICE", "api")) - {dev.pids()["api"]}
+    assert children
+    for pid in [dev.supervisor(), *dev.pids().values()]:
+        os.kill(pid, signal.SIGKILL)
+    dev.done("stop")
+    wait_until(lambda: gone(list(children), at))
+    dev.done("start")
+    works(dev)
+
+
 def test_killed_at_any_moment_from_nothing_the_next_reset_goes_on(make: MakeProcesses):
     made = make()
     for moment, seen in moments(made).items():
@@ -287,7 +299,7 @@ def test_ctrl_c_at_any_step_leaves_what_the_next_one_goes_on_with(
         terminal.type("\x03")
         assert terminal.exit_code() == 130, terminal.screen
         assert "Traceback" not in terminal.screen
-        assert made.marked("COMMAND") == []
+        wait_until(lambda: made.marked("COMMAND") == [], 10)  # a check of health may be just ending
     made.done(*command)
     works(made)
     assert set(made.pids()) == set(SERVICES)
@@ -350,6 +362,7 @@ def small(make: MakeProcesses) -> Iterator[Processes]:
     try:
         yield made
         made.done("remove", "dev", "--yes")
+        wait_until(lambda: made.processes() == [], 10)
     finally:
         subprocess.run(["umount", "--lazy", str(made.home)], check=True)  # noqa: S607
         made.home.rmdir()

@@ -127,7 +127,7 @@ def test_another_than_keeps_the_data_is_refused_with_the_way_out(tmp_path: Path,
     error = refused(tmp_path, engine, wanted, kept, RuntimeOfAnother)
     assert error.exit_code is ExitCode.BLOCKED
     assert "leave --runtime out" in error.hint
-    assert f"begin with --runtime {wanted}" in error.hint
+    assert f"then --runtime {wanted}" in error.hint
 
 
 def test_a_database_of_an_older_tool_is_in_containers(tmp_path: Path, engine: str):

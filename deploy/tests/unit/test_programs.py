@@ -117,6 +117,16 @@ def test_other_settings_make_other_programs_of_those_that_they_concern(house: Ho
     assert [name for name in SERVICES if house.program(name) != other.program(name)] == ["worker"]
 
 
+def test_a_copied_state_takes_none_of_the_others_processes_for_its_own(tmp_path: Path):
+    marks = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        place = state.opened(settings.read("dev", variables(tmp_path / name, "opentr-x")))
+        (place.folder / "id").write_text("0123456789abcdef\n")
+        marks.append(layout.Layout(place.folder / "processes", tmp_path, None).mark)
+    assert marks[0] != marks[1]
+
+
 def test_the_launcher_knows_services_by_the_same_mark_and_hands_on_nothing_of_ours():
     assert LAUNCHERS_MARK == MARK
     assert not [name for name in (MARK, *HANDED_ON) if name.startswith("OPENTR_")]
