@@ -6,13 +6,13 @@ import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentr import process
 from opentr.errors import ProcessFailed, ProcessKilled, ProcessTimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from opentr.runtimes.base import ServiceState
     from opentr.runtimes.programs import House
@@ -30,18 +30,18 @@ _INFO = ["redis-cli", "--user", "health", "--pass", "", "--no-auth-warning", "IN
 _KEEPS = ("loading:0", "aof_enabled:1", "aof_last_write_status:ok", "aof_last_bgrewrite_status:ok")
 
 
-def healthy(house: House, services: Collection[str], run: str) -> set[str]:
-    """Those of these services that do their work, all asked at once; `run` names the worker's present run."""
-    if not services:
+def healthy(house: House, records: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Those of these services that do their work, all asked at once; each with its record of who it is."""
+    if not records:
         return set()
     checks: dict[str, Callable[[], bool]] = {
         "postgres": lambda: _said(house, "postgres", _WRITES).strip() == "f",
         "redis": lambda: all(line in _said(house, "redis", _INFO) for line in _KEEPS),
         "api": lambda: _ready(house.ports["api"]),
-        "worker": lambda: _worker(house, run),
+        "worker": lambda: _worker(house, f"{records['worker']['pid']} {records['worker']['started']}"),
     }
     with ThreadPoolExecutor(len(checks)) as threads:
-        answers = {name: threads.submit(_answered, checks[name]) for name in services}
+        answers = {name: threads.submit(_answered, checks[name]) for name in records}
     return {name for name, answer in answers.items() if answer.result()}
 
 

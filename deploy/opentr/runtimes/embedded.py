@@ -156,10 +156,14 @@ class Embedded:
 
     def services(self) -> list[ServiceState]:
         """See Runtime."""
-        told = self._supervisor.told()
+        return self._seen(SERVICES)
+
+    def _seen(self, services: Collection[str]) -> list[ServiceState]:
+        """These services; no other is asked how it is, since one that is ill may take its time to answer."""
+        told = {name: found for name, found in self._supervisor.told().items() if name in services}
         running = {name: record for name in told if (record := self._record(name)) and told[name].pid == record["pid"]}
-        healthy = checks.healthy(self._house, running, _run_of(running.get("worker")))
-        return [self._service_state(name, told, healthy) for name in SERVICES]
+        healthy = checks.healthy(self._house, running)
+        return [self._service_state(name, told, healthy) for name in SERVICES if name in services]
 
     def outdated(self) -> list[str]:
         """See Runtime."""
@@ -289,12 +293,12 @@ class Embedded:
     def _bring_up(self, services: Sequence[str]) -> None:
         """Start what doesn't run or has changed, and wait until all are healthy. Raises as `up`."""
         restarts = dict.fromkeys(services, 0)
-        for each in [each for each in self.services() if each.service in services]:
+        for each in self._seen(services):
             if self._is_current(each.service) and each.health != "unhealthy":
                 restarts[each.service] = each.restarts
             else:
                 self._begin(each.service)
-        while waiting := [each for each in self.services() if each.service in services and not each.healthy]:
+        while waiting := [each for each in self._seen(services) if not each.healthy]:
             for each in waiting:
                 self._refuse_failed(each, restarts[each.service])
             ui.show(f"waiting for {', '.join(each.service for each in waiting)}")
@@ -392,7 +396,3 @@ class Embedded:
     def _attached(self, argv: Sequence[str], environment: Mapping[str, str]) -> int:
         program = shutil.which(argv[0], path=environment["PATH"]) or argv[0]
         return process.attached([program, *argv[1:]], environment=environment)
-
-
-def _run_of(record: Mapping[str, Any] | None) -> str:
-    return f"{record['pid']} {record['started']}" if record else ""
