@@ -149,6 +149,8 @@ class House:
             "ADMIN_EMAIL": self.settings.admin.email,
             "PYTHONPATH": str(_BACKEND),
             "PYTHONUNBUFFERED": "1",
+            # What we write is for our own eyes (umask), and containers that run from this checkout read it as another.
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def _api(self) -> dict[str, str]:

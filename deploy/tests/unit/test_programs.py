@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PORTS = {"postgres": 20001, "redis": 20002, "api": 20003}
-FROM_THE_IMAGE = {"PATH", "TZ", "LC_ALL", "PYTHONPATH", "PYTHONUNBUFFERED", "HF_HOME", "HF_HUB_DISABLE_TELEMETRY"}
+FROM_THE_IMAGE = {"PATH", "TZ", "LC_ALL", "PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+FROM_THE_IMAGE |= {"HF_HOME", "HF_HUB_DISABLE_TELEMETRY"}
 ELSEWHERE = {
     "DATABASE_URL",
     "MIGRATOR_DATABASE_URL",
@@ -82,6 +83,12 @@ def test_a_service_is_stopped_as_in_a_container(service: str):
     seconds = {"1m": 60, "30s": 30}[there["stop_grace_period"]]
     assert (f"SIG{STOP[service][0]}", STOP[service][1]) == (there["stop_signal"], seconds)
     assert set(NEEDS[service]) == {"postgres" if name == "pgbouncer" else name for name in there.get("depends_on", ())}
+
+
+@pytest.mark.parametrize("service", ["api", "worker", "migrate"])
+def test_the_app_writes_nothing_into_the_checkout(house: House, service: str):
+    """Its umask is 077, and the user of a container that runs from the same checkout has to read that."""
+    assert house.environment(service)["PYTHONDONTWRITEBYTECODE"] == "1"
 
 
 def test_no_secret_is_in_the_words_or_variables_of_a_program(house: House):
