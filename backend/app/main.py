@@ -112,7 +112,7 @@ def _require_one_key(app: FastAPI) -> None:
     """Raises `BadInput` where several processes would each sign with a key of their own."""
     if app.state.has_signing_key:
         return
-    if multiprocessing.parent_process() is not None:  # one of uvicorn's --workers, or its --reload
+    if multiprocessing.parent_process() is not None:  # one of uvicorn's --workers
         raise BadInput(
             "JWT_SECRET_FILE is not set, and these processes need one key to sign access tokens with",
             "let it name a file of 32 characters or more: openssl rand -hex 32 > FILE",

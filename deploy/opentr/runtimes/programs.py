@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -101,22 +100,21 @@ class House:
         return {"PATH": ":".join(words), "TZ": "UTC", "LC_ALL": "C.UTF-8"} | own
 
     def _argv(self, service: str) -> Sequence[str]:
-        python = str(folders.environment() / "bin" / "python")
+        python_m = [str(folders.environment() / "bin" / "python"), "-m"]
+        keeping = [*python_m, "app.reload"]
         match service:
             case "postgres":
                 return ["bash", str(self.layout.postgres / "entrypoint.sh")]
             case "redis":
                 return ["redis-server", str(self.state.folder / "config/redis/redis.conf")]
             case "api":
-                address = ["--host", "127.0.0.1", "--port", str(self.ports["api"]), "--reload", "--reload-dir", "app"]
-                log = ["--log-config", "uvicorn.json", "--no-access-log", "--timeout-graceful-shutdown", "20"]
-                return [python, "-m", "uvicorn", "app.main:app", *address, *log]
+                uvicorn = ["uvicorn", "app.main:app", "--fd", "{socket}", "--log-config", "uvicorn.json"]
+                uvicorn += ["--no-access-log", "--timeout-graceful-shutdown", "20"]
+                return [*keeping, "--bind", f"127.0.0.1:{self.ports['api']}", *python_m, *uvicorn]
             case _:
-                worker = [python, "-m", "celery", "--quiet", "--app", "app.core.celery:celery_app", "worker"]
-                worker += ["--hostname", "celery@%h", "--concurrency", str(self.settings.worker.processes)]
-                worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-                watching = [python, "-m", "watchfiles", "--filter", "python", "--sigint-timeout", "15"]
-                return [*watching, shlex.join(worker), "app"]
+                celery = ["celery", "--quiet", "--app", "app.core.celery:celery_app", "worker"]
+                celery += ["--hostname", "celery@%h", "--concurrency", str(self.settings.worker.processes)]
+                return [*keeping, *python_m, *celery, "--without-gossip", "--without-mingle", "--without-heartbeat"]
 
     def _postgres(self) -> dict[str, str]:
         own = self.layout.postgres

@@ -374,10 +374,9 @@ def test_the_source_is_mounted_in_dev_alone(name: str, service: str) -> None:
 
 
 def test_dev_reloads_and_prod_does_not() -> None:
-    assert "--reload" in read("dev", "api")["command"]
-    assert read("dev", "worker")["command"][0] == "watchfiles"
-    assert "--reload" not in read("prod", "api")["command"]
-    assert read("prod", "worker")["command"][0] == "celery"
+    for service, program in (("api", "uvicorn"), ("worker", "celery")):
+        assert read("dev", service)["command"][:3] == ["python", "-m", "app.reload"]
+        assert read("prod", service)["command"][0] == program
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
