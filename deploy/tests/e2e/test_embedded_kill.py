@@ -156,6 +156,21 @@ def kill(pid: int) -> None:
     subprocess.run(["kill", "-KILL", str(pid)], check=False, capture_output=True)  # noqa: S607
 
 
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_what_is_killed_below_its_keeper_is_started_again(dev: Processes, service: str):
+    keeper = dev.pids()[service]
+    [killed] = children(keeper)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: children(keeper) not in ([], [killed]))
+    wait_until(lambda: "the program has ended (SIGKILL)" in dev.done("logs", "dev", service))
+    works(dev)
+    assert dev.pids()[service] == keeper
+
+
 @pytest.mark.parametrize("service", ["postgres", "redis", "api"])
 def test_a_service_dies_during_a_reset(dev: Processes, service: str):
     dev.done("reset", "dev")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import psycopg2
 import pytest
 
+from tests.e2e.watching import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -120,6 +122,27 @@ def test_stop_and_start_keep_the_data(started: Stack):
     started.done("start")
     assert ids(started) == before
     assert started.done("psql", "-Atc", "SELECT name FROM tag WHERE name = 'kept'") == "kept\n"
+
+
+KILL_BELOW_THE_KEEPER = """
+import os, pathlib, signal
+for place in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        keeps = (place / "cmdline").read_text().split("\\0")[1:3] == ["-m", "app.reload"]
+    except OSError:  # it has ended meanwhile
+        continue
+    if keeps:
+        os.kill(int((place / f"task/{place.name}/children").read_text()), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("service", ["api", "worker"])
+def test_a_program_that_is_killed_in_its_container_is_started_again(started: Stack, service: str):
+    before = starts(started)
+    started.done("exec", service, "--", "python", "-c", KILL_BELOW_THE_KEEPER)
+    wait_until(lambda: "the program has ended (SIGKILL)" in started.done("logs", "dev", service))
+    wait_until(lambda: started("exec", service, "--", "python", "-m", "app.healthcheck", service).returncode == 0)
+    assert starts(started) == before
 
 
 @pytest.mark.parametrize("service", SERVICES)
