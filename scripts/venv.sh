@@ -127,7 +127,10 @@ build() { # in $1: an environment that sees both packages of this checkout
     logged "$1/bin/python" -I -c 'import click, sqlalchemy, psycopg2'
     # There is none for other machines; the tool says so where it needs one.
     if [[ $kind != run && $HOSTTYPE == x86_64 ]]; then add_redis "$1"; fi
-    printf '%s\n' "$PWD/backend" "$PWD/deploy" >"$(echo "$1"/lib/python3*/site-packages)/opentr.pth"
+    # A line of code, in ASCII: paths would be read in the encoding of whoever starts Python.
+    "$1/bin/python" -I -c 'import os, sys
+print(f"import os, sys; sys.path += map(os.fsdecode, {[os.fsencode(each) for each in sys.argv[1:]]})")' \
+        "$PWD/backend" "$PWD/deploy" >"$(echo "$1"/lib/python3*/site-packages)/opentr.pth"
 }
 
 check_owner() { # of all that is written here; one call with sudo would leave it to root

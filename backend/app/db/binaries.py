@@ -1,4 +1,4 @@
-"""Where server programs are on this machine, and making them usable by the account that a root process runs them as.
+"""Where server programs are on this machine, and making them usable where and as whom they are to run.
 
 Source: Debian's layout (/usr/lib/postgresql/<major>/bin); `scripts/debian_servers.sh` for .cache/debian.
 """
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[3]
 FETCHED = CHECKOUT / ".cache" / "debian"
 _NOBODY = 65534
+_OF_SHELLS = frozenset('"$`\\\n')
+"""initdb and pg_ctl hand their own path to a shell in double quotes (PostgreSQL's initdb.c, pg_ctl.c)."""
 
 
 def find_server(major: int | None = None) -> Path:
@@ -66,9 +68,9 @@ def server_account() -> tuple[int, int] | None:
 
 
 def for_account(program: Path, folder: Path) -> Path:
-    """The program, or where the server account can't reach it (a checkout below /root), its copy below `folder`."""
+    """The program, or where it can't be run from where it is (a checkout below /root), its copy below `folder`."""
     program = program.resolve()
-    if reachable(program):
+    if runs_there(program):
         return program
     base, parts = _installation_of(program)
     copy = folder / "programs"
@@ -82,9 +84,11 @@ def for_account(program: Path, folder: Path) -> Path:
     return copy / program.relative_to(base)
 
 
-def reachable(program: Path) -> bool:
-    """Whether the server account can run it where it is."""
+def runs_there(program: Path) -> bool:
+    """Whether the server account can run it where it is: it may go there, and a shell reads the path as it stands."""
     program = program.resolve()
+    if not _OF_SHELLS.isdisjoint(str(program)):
+        return False
     return server_account() is None or all(path.stat().st_mode & stat.S_IXOTH for path in (program, *program.parents))
 
 

@@ -38,6 +38,8 @@ def config(url: URL | None = None, **attributes: Any) -> Config:  # noqa: ANN401
     from alembic.config import Config
 
     made = Config(str(BACKEND / "alembic.ini"))
+    for name, place in (("script_location", BACKEND / "alembic"), ("prepend_sys_path", BACKEND)):
+        made.set_main_option(name, str(place).replace("%", "%%"))  # what the file has of %(here)s breaks at a %
     made.attributes.update(attributes, url=url)
     return made
 

@@ -161,7 +161,7 @@ def _memory(bindir: Path) -> Path | None:
     None also where there is little of it (64 MB in a container, by default).
     """
     chosen = tempfile.gettempdir() != "/tmp"  # noqa: S108 - a comparison
-    if chosen or not os.access(SHARED_MEMORY, os.W_OK | os.X_OK) or not binaries.reachable(bindir / "postgres"):
+    if chosen or not os.access(SHARED_MEMORY, os.W_OK | os.X_OK) or not binaries.runs_there(bindir / "postgres"):
         return None
     return SHARED_MEMORY if shutil.disk_usage(SHARED_MEMORY).free >= _MEMORY_BYTES else None
 

@@ -16,13 +16,14 @@ from app.db import adopt, catalog, chain, command, connect, errors, migrate, mig
 from app.db.migrator import Budget
 from app.db.sql import upgrade_sql
 from tests.db.rows import all_rows, ask, in_columns_of, run
+from tests.db.tree import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import URL, Connection
 
-    from tests.db.tree import Tree
     from tests.pgbouncer import PgBouncer
 
 HEAD, BEFORE = chain.head().id, chain.revisions()[-2].id
@@ -413,3 +414,13 @@ def test_sql_for_a_person_to_run_sets_role_limits_and_path(migrated: Callable[[s
 def statements_of(text: str) -> list[str]:
     """The statements of a script of ours: they end with a semicolon before an empty line."""
     return [part for part in text.split(";\n\n") if part.strip()]
+
+
+def test_a_checkout_whose_path_has_signs_of_configurations_and_shells_migrates(
+    tmp_path: Path, migrated: Callable[[str], URL]
+) -> None:
+    url = migrated(BEFORE)
+    tree = Tree.copy_to(tmp_path / '100% "my" $HOME %(here)s')
+    done = tree.run(["-m", "app.db.migrate"], url)
+    assert done.returncode == 0, done.stderr
+    assert ask(url, "SELECT version_num FROM alembic_version") == HEAD

@@ -219,6 +219,17 @@ def test_programs_below_a_private_folder_are_copied_to_where_the_server_account_
         assert str(_scalar(url, "SHOW server_version")).startswith(f"{major}.")
 
 
+def test_programs_whose_path_a_shell_would_read_are_copied(tmp_path: Path) -> None:
+    bindir = scratch.find_server(18).resolve()
+    base, parts = binaries._installation_of(bindir / "postgres")  # noqa: SLF001 - to make such a place
+    odd = tmp_path / 'my "$HOME"'
+    odd.mkdir()
+    for part in parts:
+        subprocess.run(["cp", "-a", base / part, odd / part], check=True)  # noqa: S607
+    with scratch.scratch_server(odd / bindir.relative_to(base)) as url:
+        assert str(_scalar(url, "SHOW server_version")).startswith("18.")
+
+
 def test_a_server_lies_in_memory_where_there_is_plenty(monkeypatch: pytest.MonkeyPatch, temporary: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108 - the default
     monkeypatch.setattr(scratch, "SHARED_MEMORY", temporary)

@@ -20,6 +20,18 @@ class ProgramsMissing(OpentrError):
         super().__init__(f"{name} is missing: {reason}", hint)
 
 
+class PathUnfit(OpentrError):
+    """The path where programs or data lie has a character that Postgres's own programs can't take."""
+
+    exit_code = ExitCode.BLOCKED
+
+    def __init__(self, place: Path, character: str) -> None:
+        super().__init__(
+            f"Postgres's initdb can't work in a folder whose path has a {character!r}: {place}",
+            "move it to another place; or start a Docker engine, whose containers don't know this path",
+        )
+
+
 class UserUnnamed(OpentrError):
     """We run as a number that no user of this machine has."""
 

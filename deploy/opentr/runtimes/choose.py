@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from opentr.containers import Engine
 from opentr.errors import EngineMissing, RuntimeRefused
-from opentr.errors.embedded import RuntimeOfAnother
+from opentr.errors.embedded import PathUnfit, RuntimeOfAnother
 from opentr.runtimes.compose import Compose
 from opentr.runtimes.embedded import Embedded
+from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:
     from opentr.runtimes.base import Runtime
@@ -19,6 +20,8 @@ RECORD = "runtime"
 """The state's record of the runtime that keeps the environment's data."""
 _MADE = "database"
 """The record that a database was made; without the other one it was made by a release that knew containers alone."""
+_OF_SHELLS = '"$`\\\n'
+"""initdb and pg_ctl hand paths to a shell in double quotes (PostgreSQL's initdb.c, pg_ctl.c)."""
 _KEPT = {"compose": "containers", "embedded": "local processes"}
 
 
@@ -26,7 +29,7 @@ def choose(settings: Settings, state: State, wanted: str | None = None) -> Runti
     """The runtime of this name; by default the one that keeps the data, else containers where an engine answers.
 
     Raises EngineMissing, EngineTooOld, RuntimeRefused for prod outside of containers, and RuntimeOfAnother where the
-    data is kept by another one than is wanted.
+    data is kept by another one than is wanted, and PathUnfit.
     """
     if settings.environment == "prod":
         if wanted == "embedded":
@@ -39,17 +42,25 @@ def choose(settings: Settings, state: State, wanted: str | None = None) -> Runti
         case "compose":
             return _compose(settings, state)
         case "embedded":
-            return Embedded(settings, state, "as asked for" if wanted else _why_kept(settings))
+            return _embedded(settings, state, "as asked for" if wanted else _why_kept(settings))
     try:
         return _compose(settings, state)
     except EngineMissing as missing:
-        return Embedded(settings, state, f"{missing.what}; to have containers: {missing.hint}")
+        return _embedded(settings, state, f"{missing.what}; to have containers: {missing.hint}")
 
 
 def _compose(settings: Settings, state: State) -> Compose:
     engine = Engine(settings.engine.host)
     version = _short(engine.version())
     return Compose(settings, state, engine, f"Docker {version} at {engine.host.removeprefix('unix://')}")
+
+
+def _embedded(settings: Settings, state: State, reason: str) -> Embedded:
+    for place in (CHECKOUT, state.folder.resolve()):
+        for character in _OF_SHELLS:
+            if character in str(place):
+                raise PathUnfit(place, character)
+    return Embedded(settings, state, reason)
 
 
 def _why_kept(settings: Settings) -> str:

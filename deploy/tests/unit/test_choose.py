@@ -13,7 +13,7 @@ import pytest
 
 from opentr import settings, state
 from opentr.errors import EngineMissing, ExitCode, OpentrError, RuntimeRefused
-from opentr.errors.embedded import RuntimeOfAnother
+from opentr.errors.embedded import PathUnfit, RuntimeOfAnother
 from opentr.runtimes.choose import RECORD, choose
 
 if TYPE_CHECKING:
@@ -108,6 +108,15 @@ def test_processes_where_none_does_with_the_way_to_containers(tmp_path: Path, no
 def test_processes_are_asked_for_though_an_engine_answers(tmp_path: Path, engine: str):
     found = chosen(tmp_path, engine, "embedded")
     assert (found.name, found.reason) == ("embedded", "as asked for")
+
+
+@pytest.mark.parametrize("character", ['"', "$", "`", "\\"])
+def test_a_path_that_postgres_can_not_take_is_refused_for_processes_alone(tmp_path: Path, engine: str, character: str):
+    folder = tmp_path / f"a{character}b"
+    error = refused(folder, engine, "embedded", None, PathUnfit)
+    assert repr(character) in error.what
+    assert str(folder) in error.what
+    assert chosen(folder, engine).name == "compose"
 
 
 def test_containers_are_asked_for_and_there_is_no_engine(tmp_path: Path, nowhere: str):
