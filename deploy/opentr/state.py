@@ -120,8 +120,11 @@ class State:
                 lock.close()
                 raise self._held() from None
             lock.truncate(0)
-            json.dump(_own(command), lock)
-            lock.flush()
+            try:
+                os.write(lock.fileno(), json.dumps(_own(command)).encode())
+            except OSError as error:
+                if error.errno not in _FULL:  # else we hold it without a word, and may be about to make room
+                    raise
             _drop_unfinished(self.folder)
         return lock
 

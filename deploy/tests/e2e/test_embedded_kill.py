@@ -363,32 +363,45 @@ def test_code_that_is_changed_is_taken_on_by_itself(make: MakeProcesses, tree: T
 # A full disk.
 
 
-@pytest.fixture
-def small(make: MakeProcesses) -> Iterator[Processes]:
-    """A project whose processes have 250 MB for all that they keep."""
+@contextmanager
+def disk(place: Path, megabytes: int) -> Iterator[None]:
+    """A small disk at this folder."""
     if os.geteuid():
         assert os.environ.get("CI") != "true"
         pytest.skip("left out: only root can mount a small disk; call make test as root")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0711", "tmpfs", str(place)]
+    subprocess.run(mount, check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607
+
+
+def fill(place: Path, rest: int) -> Path:
+    """Leaves so many bytes free on the folder's disk; the file that does it."""
+    filler, free = place / "filler", os.statvfs(place)
+    length = free.f_bavail * free.f_frsize - rest
+    subprocess.run(["fallocate", "--length", str(length), filler], check=True)  # noqa: S607
+    return filler
+
+
+@pytest.fixture
+def small(make: MakeProcesses) -> Iterator[Processes]:
+    """A project whose processes have 250 MB for all that they keep."""
     made = make()
     made("status")
     made.home.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=250m,mode=0711", "tmpfs", str(made.home)]
-    subprocess.run(mount, check=True)
-    try:
+    with disk(made.home, 250):
         yield made
         made.done("remove", "dev", "--yes")
         wait_until(lambda: made.processes() == [], 10)
-    finally:
-        subprocess.run(["umount", "--lazy", str(made.home)], check=True)  # noqa: S607
-        made.home.rmdir()
+    made.home.rmdir()
 
 
 def test_on_a_full_disk_nothing_changes_and_it_works_when_there_is_room(small: Processes):
     small.done("start", "--profile", "infra")
     small.sql("INSERT INTO tag (name) VALUES ('kept')")
-    filler = small.home / "filler"
-    free = os.statvfs(small.home)
-    subprocess.run(["fallocate", "--length", str(free.f_bavail * free.f_frsize - 300_000), filler], check=True)  # noqa: S607
+    filler = fill(small.home, 300_000)
     said = small("reset", "dev")
     assert said.returncode == 4, said.stderr
     assert "no room left" in said.stderr
@@ -400,11 +413,23 @@ def test_on_a_full_disk_nothing_changes_and_it_works_when_there_is_room(small: P
 
 
 def test_a_disk_that_is_full_from_the_start_is_told(small: Processes):
-    filler = small.home / "filler"
-    subprocess.run(["fallocate", "--length", str(230 << 20), filler], check=True)  # noqa: S607
+    filler = fill(small.home, 20 << 20)
     said = small("start", "--profile", "infra")
     assert said.returncode == 4, said.stderr
     assert "no room left" in said.stderr
     filler.unlink()
     small.done("start", "--profile", "infra")
     assert small("health").returncode == 0
+
+
+def test_what_makes_room_needs_none(make: MakeProcesses):
+    made = make()
+    with disk(made.folder, 2):
+        made.done("start", "--profile", "infra")
+        fill(made.folder, 0)
+        said = made("start")
+        assert said.returncode == 4
+        assert "No space left" in said.stderr
+        for command in (("stop",), ("purge", "dev", "--confirm", "dev")):
+            assert made(*command).returncode == 0
+        assert made.left() == []
