@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
     from opentr.actions.environment import Environment
 
-_SHELL = ("bash",)
+# Every prompt says where it is, after whatever the shell's own files have set.
+_SHELL_PROMPT = 'PS1="[{project} {service}] \\w\\$ "'
 _PROMPT = "{name}%R%x%# "
 
 
 def shell(environment: Environment, service: str) -> int:
     """A shell in a running service; returns its exit code. Raises PoolAbsent, ServiceNotRunning."""
     refuse_absent(environment, [service])
-    return environment.runtime.attach_to(service, _SHELL)
+    prompt = _SHELL_PROMPT.format(project=environment.settings.project, service=service)
+    return environment.runtime.attach_to(service, ["env", f"PROMPT_COMMAND={prompt}", "bash"])
 
 
 def execute(environment: Environment, service: str, command: Sequence[str]) -> int:

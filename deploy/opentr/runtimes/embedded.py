@@ -21,7 +21,7 @@ from opentr.errors import DiskFull, PortTaken, ServiceNotRunning, ServiceUnhealt
 from opentr.places import Places
 from opentr.runtimes import checks, household, lifetime, logfiles, ports
 from opentr.runtimes import layout as folders
-from opentr.runtimes.base import Owner, ServiceState, Things
+from opentr.runtimes.base import APP, Owner, ServiceState, Things
 from opentr.runtimes.programs import MARK, NEEDS, PORTS, SERVICES, STOP, House
 from opentr.runtimes.room import is_full
 from opentr.runtimes.supervision import Supervisor
@@ -195,7 +195,9 @@ class Embedded:
         process.piped(argv, source=source, target=target, environment=self._inside(service))
 
     def attach_to(self, service: str, argv: Sequence[str]) -> int:
-        """See Runtime."""
+        """See Runtime. The app's services are in `backend`, as in containers; others where the user is."""
+        if service in APP["dev"]:
+            argv = ["env", f"--chdir={self._house.program(service).folder}", *argv]
         return self._attached(argv, self._inside(service))
 
     @contextmanager

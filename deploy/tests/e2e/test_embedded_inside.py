@@ -14,9 +14,10 @@ from tests.embedded import SERVICES, Processes, projects
 from tests.speech import record, spoken, word_error_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.conftest import Terminal
     from tests.embedded import MakeProcesses
 
 WORST_ERROR_RATE = 0.25
@@ -46,6 +47,18 @@ def test_psql_exec_and_the_database_verbs(dev: Processes):
     dev.done("reset", "dev")
     dev.done("sample", "--users", "2", "--files", "3", "--segments", "9")
     assert dev.sql("SELECT count(*) FROM transcript_segment") == [(9,)]
+
+
+def test_a_shell_opens_where_the_app_is_and_says_so(
+    dev: Processes, environment: dict[str, str], on_terminal: Callable[..., Terminal]
+):
+    environment.update(dev.variables)
+    terminal = on_terminal(*dev.command, "shell")
+    terminal.wait_for(f"[{dev.project} api]")
+    terminal.type("alembic heads; pwd; exit 3\n")
+    terminal.wait_for("(head)")
+    terminal.wait_for("/backend\r\n")
+    assert terminal.exit_code() == 3
 
 
 def test_a_dump_is_proven_and_restored(dev: Processes):

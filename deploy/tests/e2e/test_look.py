@@ -124,7 +124,7 @@ def test_exec_hands_over_words_input_and_exit_code(started: Stack):
 def test_a_shell_opens_in_the_api(started: Stack, environment: dict[str, str], on_terminal: Callable[..., Terminal]):
     environment.update(started.variables)
     terminal = on_terminal(started.command, "shell")
-    terminal.wait_for("$")
+    terminal.wait_for(f"[{started.project} api] /srv/backend$ ")
     terminal.type("id -un; exit 3\n")
     terminal.wait_for("app\r\n")
     assert terminal.exit_code() == 3
