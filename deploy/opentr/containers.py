@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from opentr.errors import DiskFull, EngineMissing, EngineRefused, EngineTooOld
+from opentr.errors.engine import EngineMissing, EngineRefused, EngineTooOld
+from opentr.errors.services import DiskFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

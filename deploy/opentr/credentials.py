@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentr import ui
-from opentr.errors import CredentialInvalid
 from opentr.errors.backup import PassphraseChanged, PassphraseLost
+from opentr.errors.settings import CredentialInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

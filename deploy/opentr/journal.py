@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from opentr import ui
-from opentr.errors import OpentrError, StateUnreadable
+from opentr.errors import OpentrError
+from opentr.errors.state import StateUnreadable
 from opentr.state import guarded, sync_folder
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opentr.errors import SettingInvalid
+from opentr.errors.settings import SettingInvalid
 
 if TYPE_CHECKING:
     from opentr.settings import Settings

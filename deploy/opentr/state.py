@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from opentr import process
-from opentr.errors import LockHeld, StateNotOurs, StateOfAnother, StateOwned, StateUnreadable, StateUnwritable
+from opentr.errors.state import LockHeld, StateNotOurs, StateOfAnother, StateOwned, StateUnreadable, StateUnwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from opentr.containers import Container, Engine
-from opentr.errors import EngineMissing
+from opentr.errors.engine import EngineMissing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PORTS = ("API", "POSTGRES", "PGBOUNCER", "REDIS", "PROXY")

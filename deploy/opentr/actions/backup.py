@@ -18,7 +18,7 @@ from opentr import credentials, ui
 from opentr.actions import database
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
-from opentr.errors import NoRoom, NothingRunning, ProcessFailed, ServiceNotRunning
+from opentr.errors import ProcessFailed
 from opentr.errors.backup import (
     BackupAmbiguous,
     BackupDamaged,
@@ -30,6 +30,8 @@ from opentr.errors.backup import (
     RepositoryLocked,
     RepositoryVanished,
 )
+from opentr.errors.data import NoRoom
+from opentr.errors.services import NothingRunning, ServiceNotRunning
 from opentr.server import backups, psql
 from opentr.server.backups import Backup, Receipt
 from opentr.sizes import size

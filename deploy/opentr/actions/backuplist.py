@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from opentr import settings, state
 from opentr.actions import backup as action
 from opentr.actions import database, safety
-from opentr.errors import NothingRunning, StateOfAnother
 from opentr.errors.backup import BackupUnknown, NoBackups
+from opentr.errors.services import NothingRunning
+from opentr.errors.state import StateOfAnother
 from opentr.server import backups
 
 if TYPE_CHECKING:

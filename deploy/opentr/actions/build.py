@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from opentr import ui
 from opentr.actions import steps as running
 from opentr.actions.steps import Step
-from opentr.errors import ImageUnknown
+from opentr.errors.engine import ImageUnknown
 from opentr.runtimes.base import APP, INFRA
 from opentr.runtimes.builder import Builder
 from opentr.runtimes.compose import Compose

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from opentr import credentials, render, settings, sizing, state
 from opentr.actions import environment as environments
 from opentr.actions import start
-from opentr.errors import EngineMissing
+from opentr.errors.engine import EngineMissing
 from opentr.places import Places
 from opentr.runtimes import choose
 from opentr.settings.units import cores

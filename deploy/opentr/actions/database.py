@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from opentr import credentials, ui
-from opentr.errors import DatabaseNotEmpty, ProcessFailed, SchemaBroken
+from opentr.errors import ProcessFailed
+from opentr.errors.data import DatabaseNotEmpty, SchemaBroken
 from opentr.server import generations, pool, psql
 from opentr.server.generations import LIVE, NEXT
 from opentr.settings import CHECKOUT

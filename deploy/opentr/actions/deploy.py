@@ -22,8 +22,9 @@ from opentr import ui
 from opentr.actions import backup, candidate, course, migration, preflight, releases, roll, safety
 from opentr.actions.course import Course, Phase
 from opentr.actions.steps import Step
-from opentr.errors import OpentrError, ServiceUnhealthy
+from opentr.errors import OpentrError
 from opentr.errors.deploy import NothingDeployed, PreflightFailed, RolledBack, RollStuck
+from opentr.errors.services import ServiceUnhealthy
 from opentr.server import backups, psql, tables
 from opentr.server.generations import LIVE
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from opentr.actions import safety
 from opentr.actions.steps import Step
-from opentr.errors import DumpFailed
 from opentr.errors.backup import BackupFailed, BackupUnproven
+from opentr.errors.data import DumpFailed
 from opentr.server.generations import LIVE
 
 if TYPE_CHECKING:

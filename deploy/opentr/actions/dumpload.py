@@ -11,7 +11,8 @@ from contextvars import copy_context
 from typing import IO, TYPE_CHECKING
 
 from opentr.actions import database, dumpfile, dumptext
-from opentr.errors import NoRoom, OpentrError, ProcessFailed
+from opentr.errors import OpentrError, ProcessFailed
+from opentr.errors.data import NoRoom
 from opentr.errors.restore import DumpRefused, DumpUnusable
 from opentr.server import generations, psql
 from opentr.server.generations import NEXT

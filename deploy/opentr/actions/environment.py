@@ -9,7 +9,7 @@ from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING
 
 from opentr import credentials, settings, state, ui
-from opentr.errors import StateForeign, StateUnknown, VolumeVanished
+from opentr.errors.state import StateForeign, StateUnknown, VolumeVanished
 from opentr.runtimes.choose import RECORD as RUNTIME_RECORD
 from opentr.runtimes.choose import choose
 from opentr.server import generations

@@ -15,7 +15,7 @@ from opentr.actions import logtimes, services
 from opentr.actions.environment import opened
 from opentr.actions.logentries import Assembler
 from opentr.actions.logtext import LEVELS
-from opentr.errors import LogQueryInvalid, NothingLogged
+from opentr.errors.services import LogQueryInvalid, NothingLogged
 from opentr.redaction import Redactor
 from opentr.runtimes.base import LogQuery
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from opentr.errors import LogQueryInvalid
+from opentr.errors.services import LogQueryInvalid
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AGO = re.compile(r"(?:\d{1,9}[smhdw])+")

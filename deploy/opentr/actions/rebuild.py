@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from opentr.actions import build
 from opentr.actions import environment as environments
 from opentr.actions.steps import Step
-from opentr.errors import DeployNeeded
+from opentr.errors.services import DeployNeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

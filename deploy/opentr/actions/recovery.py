@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 from opentr import journal, ui
 from opentr.actions import course, deploy, history, migration, releases, restore, roll
 from opentr.actions.course import Course
-from opentr.errors import OpentrError, ServiceNotRunning
+from opentr.errors import OpentrError
 from opentr.errors.deploy import RolledBack, RollStuck
+from opentr.errors.services import ServiceNotRunning
 from opentr.server import backups
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from opentr import ui
 from opentr.actions import addresses, database, remove, services, start
 from opentr.actions.steps import Step
-from opentr.errors import NoGenerationBefore, PoolNotPaused
+from opentr.errors.data import NoGenerationBefore
+from opentr.errors.services import PoolNotPaused
 from opentr.server import generations, pool, psql, sessions
 from opentr.server.generations import NEXT, PREVIOUS
 

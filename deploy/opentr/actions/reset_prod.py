@@ -13,7 +13,9 @@ from opentr import ui
 from opentr.actions import addresses, database, reset, safety, start
 from opentr.actions.steps import Step
 from opentr.actions.steps import run as run_steps
-from opentr.errors import NothingRunning, PreviousUnsaved, ProcessFailed
+from opentr.errors import ProcessFailed
+from opentr.errors.data import PreviousUnsaved
+from opentr.errors.services import NothingRunning
 from opentr.runtimes.base import APP, INFRA
 from opentr.server import generations, tables
 from opentr.server.generations import LIVE, PREVIOUS

@@ -12,7 +12,7 @@ from opentr.actions import build
 from opentr.actions import environment as environments
 from opentr.actions.services import refuse_absent
 from opentr.actions.steps import Step
-from opentr.errors import NothingRunning
+from opentr.errors.services import NothingRunning
 from opentr.runtimes.base import INFRA
 from opentr.server import pool, psql
 

@@ -15,7 +15,7 @@ from opentr.actions.environment import DATABASE_VOLUME
 from opentr.actions.restoring import Course
 from opentr.actions.stake import Replaced, Stake, ago, at
 from opentr.actions.steps import run as run_steps
-from opentr.errors import OpentrError, ServiceUnhealthy, UndoFailed
+from opentr.errors import OpentrError, UndoFailed
 from opentr.errors.restore import (
     BackupUnfit,
     NothingReplaced,
@@ -24,6 +24,7 @@ from opentr.errors.restore import (
     RestoreFailed,
     RestoreStuck,
 )
+from opentr.errors.services import ServiceUnhealthy
 
 if TYPE_CHECKING:
     from datetime import datetime

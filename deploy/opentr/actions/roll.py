@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from opentr import credentials, ui
 from opentr.actions import environment as environments
 from opentr.actions import releases, restart, services, start
-from opentr.errors import OpentrError, ServiceUnhealthy
+from opentr.errors import OpentrError
+from opentr.errors.services import ServiceUnhealthy
 from opentr.runtimes.base import INFRA
 from opentr.runtimes.images import image_of
 

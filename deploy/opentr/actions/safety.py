@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from opentr import ui
-from opentr.errors import DumpFailed, NoRoom, ProcessFailed
+from opentr.errors import ProcessFailed
+from opentr.errors.data import DumpFailed, NoRoom
 from opentr.server import generations, psql, tables
 from opentr.server.generations import LIVE
 from opentr.sizes import size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from opentr.errors import PoolAbsent, ServiceUnknown
+from opentr.errors.services import PoolAbsent, ServiceUnknown
 from opentr.runtimes.base import APP, INFRA
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from opentr.actions import build, database, releases, trees
 from opentr.actions import environment as environments
 from opentr.actions.restart import POSTGRES, behind_pause, write_step
 from opentr.actions.steps import Step
-from opentr.errors import DatabaseVanished
 from opentr.errors.deploy import OtherRelease, SchemaBehind
+from opentr.errors.state import DatabaseVanished
 from opentr.runtimes.base import INFRA
 from opentr.runtimes.compose import RELEASE_FILE
 from opentr.runtimes.images import image_of

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from opentr.actions import backupstate, build, database, history, releases, start
 from opentr.actions.backupstate import BackupState
 from opentr.actions.environment import prepared_images
-from opentr.errors import OpentrError, ProcessFailed, ProcessTimedOut, ServiceNotRunning
+from opentr.errors import OpentrError, ProcessFailed, ProcessTimedOut
+from opentr.errors.services import ServiceNotRunning
 from opentr.runtimes.images import image_of
 from opentr.server import generations, pool, psql
 from opentr.settings import CHECKOUT

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentr.actions import environment as environments
 from opentr.actions import opening, start
 from opentr.actions import steps as running
-from opentr.errors import NothingRunning
+from opentr.errors.services import NothingRunning
 
 if TYPE_CHECKING:
     from opentr.actions.steps import Step

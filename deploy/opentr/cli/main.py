@@ -12,8 +12,9 @@ from opentr import ui
 from opentr.cli import terminal
 from opentr.cli.root import PROGRAM, root
 from opentr.cli.usage import usage_words
-from opentr.errors import ExitCode, OpentrError, ServiceUnhealthy
+from opentr.errors import ExitCode, OpentrError
 from opentr.errors.deploy import RolledBack
+from opentr.errors.services import ServiceUnhealthy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from opentr import process, ui
 from opentr.containers import DIGEST_LABEL
-from opentr.errors import BuildFailed, ProcessFailed
+from opentr.errors import ProcessFailed
+from opentr.errors.engine import BuildFailed
 from opentr.runtimes import images
 from opentr.runtimes.docker_command import compose_command, require_buildx
 from opentr.runtimes.images import BASE, Build

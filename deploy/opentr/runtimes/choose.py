@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentr.containers import Engine
-from opentr.errors import EngineMissing, RuntimeRefused
 from opentr.errors.embedded import PathUnfit, RuntimeOfAnother
+from opentr.errors.engine import EngineMissing
+from opentr.errors.services import RuntimeRefused
 from opentr.runtimes.compose import Compose
 from opentr.runtimes.embedded import Embedded
 from opentr.settings import CHECKOUT

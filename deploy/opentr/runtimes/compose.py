@@ -12,7 +12,9 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from opentr import process, ui
 from opentr.containers import CHECKOUT_LABEL, HASH_LABEL, ONEOFF_LABEL, STATE_LABEL, VERSION_LABEL
-from opentr.errors import NetworksExhausted, PortTaken, ProcessFailed, ServiceNotRunning, ServiceUnhealthy
+from opentr.errors import ProcessFailed
+from opentr.errors.engine import NetworksExhausted
+from opentr.errors.services import PortTaken, ServiceNotRunning, ServiceUnhealthy
 from opentr.places import Places
 from opentr.runtimes import containerthings, lifetime, merged, ports
 from opentr.runtimes.argv import Project

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from opentr import process
-from opentr.errors import BuildxMissing, ComposeMissing, ComposeTooOld, ProcessFailed, ProcessTimedOut, ProgramMissing
+from opentr.errors import ProcessFailed, ProcessTimedOut, ProgramMissing
+from opentr.errors.engine import BuildxMissing, ComposeMissing, ComposeTooOld
 
 if TYPE_CHECKING:
     from pathlib import Path

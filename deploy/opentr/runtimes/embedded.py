@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from opentr import process, ui
-from opentr.errors import DiskFull, PortTaken, ServiceNotRunning, ServiceUnhealthy
+from opentr.errors.services import DiskFull, PortTaken, ServiceNotRunning, ServiceUnhealthy
 from opentr.places import Places
 from opentr.runtimes import checks, household, lifetime, logfiles, ports
 from opentr.runtimes import layout as folders

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from opentr.containers import instant
-from opentr.errors import EngineRefused, OpentrError
+from opentr.errors import OpentrError
+from opentr.errors.engine import EngineRefused
 from opentr.runtimes.base import LogLine
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opentr.errors import DiskFull
+from opentr.errors.services import DiskFull
 
 if TYPE_CHECKING:
     from opentr.containers import Engine

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from opentr import credentials
-from opentr.errors import BrokerRefused
+from opentr.errors.services import BrokerRefused
 
 if TYPE_CHECKING:
     from opentr.runtimes.base import Runtime

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentr import ui
-from opentr.errors import NoGenerationBefore, OpentrError
+from opentr.errors import OpentrError
+from opentr.errors.data import NoGenerationBefore
 from opentr.server import broker, media, pool, psql, sessions
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from opentr.errors import PoolNotPaused, ProcessFailed
+from opentr.errors import ProcessFailed
+from opentr.errors.services import PoolNotPaused
 from opentr.server import psql, sessions
 
 if TYPE_CHECKING:

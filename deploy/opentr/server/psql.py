@@ -6,7 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from opentr.errors import DiskFull, ProcessFailed
+from opentr.errors import ProcessFailed
+from opentr.errors.services import DiskFull
 
 if TYPE_CHECKING:
     from opentr.runtimes.base import Runtime

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dotenv.parser import parse_stream
 
-from opentr.errors import EnvFileUnreadable
+from opentr.errors.settings import EnvFileUnreadable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from opentr.errors import SettingInvalid, SettingUnknown
+from opentr.errors.settings import SettingInvalid, SettingUnknown
 from opentr.settings.files import Given, read_file
 from opentr.settings.tree import CHECKOUT, KEYS, PREFIX, Settings
 

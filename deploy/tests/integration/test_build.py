@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr.actions import build as action
-from opentr.errors import BuildFailed, DiskFull, ImageUnknown
+from opentr.errors.engine import BuildFailed, ImageUnknown
+from opentr.errors.services import DiskFull
 from opentr.runtimes.builder import Builder
 from opentr.runtimes.compose import Compose
 from opentr.settings import CHECKOUT

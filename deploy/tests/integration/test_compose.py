@@ -17,7 +17,7 @@ import pytest
 from opentr import settings
 from opentr.actions import build
 from opentr.actions.environment import Environment, prepare
-from opentr.errors import PortTaken, ServiceUnhealthy
+from opentr.errors.services import PortTaken, ServiceUnhealthy
 from opentr.runtimes.base import LogQuery, Owner
 from opentr.runtimes.compose import Compose
 from tests.stacks import Stack

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from opentr.errors import ProcessFailed, ProcessTimedOut, ServiceNotRunning
+from opentr.errors import ProcessFailed, ProcessTimedOut
+from opentr.errors.services import ServiceNotRunning
 from opentr.runtimes.base import INFRA, LogQuery, Owner, Runtime
 from opentr.settings import CHECKOUT
 from tests.integration.conftest import prepared

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from opentr import settings
 from opentr.actions.environment import Environment
 from opentr.actions.releases import Release
-from opentr.errors import ProcessFailed, ServiceNotRunning
+from opentr.errors import ProcessFailed
+from opentr.errors.services import ServiceNotRunning
 from opentr.places import Places
 from opentr.runtimes.base import APP, INFRA, ServiceState
 from opentr.state import State

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import settings, state
-from opentr.errors import EngineMissing, ExitCode, OpentrError, RuntimeRefused
+from opentr.errors import ExitCode, OpentrError
 from opentr.errors.embedded import PathUnfit, RuntimeOfAnother
+from opentr.errors.engine import EngineMissing
+from opentr.errors.services import RuntimeRefused
 from opentr.runtimes.choose import RECORD, choose
 
 if TYPE_CHECKING:

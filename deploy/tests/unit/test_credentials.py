@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import credentials, settings, state, ui
-from opentr.errors import CredentialInvalid, ExitCode
+from opentr.errors import ExitCode
 from opentr.errors.backup import PassphraseChanged, PassphraseLost
+from opentr.errors.settings import CredentialInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

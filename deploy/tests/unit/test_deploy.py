@@ -9,7 +9,7 @@ from opentr import journal
 from opentr.actions import course, history, migration, releases, rollback
 from opentr.actions.course import Course, Phase
 from opentr.cli import deploytext
-from opentr.errors import ExitCode, NothingRunning, OpentrError
+from opentr.errors import ExitCode, OpentrError
 from opentr.errors.deploy import (
     DeployUnknown,
     MigrationStopped,
@@ -18,6 +18,7 @@ from opentr.errors.deploy import (
     RollbackRefused,
     RolledBack,
 )
+from opentr.errors.services import NothingRunning
 from tests.unit.releasing import Said, opened, release, running
 
 if TYPE_CHECKING:

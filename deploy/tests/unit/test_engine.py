@@ -13,7 +13,8 @@ import pytest
 
 from opentr import state
 from opentr.containers import Engine, instant
-from opentr.errors import BuildxMissing, ComposeMissing, ComposeTooOld, EngineMissing, ExitCode
+from opentr.errors import ExitCode
+from opentr.errors.engine import BuildxMissing, ComposeMissing, ComposeTooOld, EngineMissing
 from opentr.runtimes import lifetime, ports
 from opentr.runtimes.docker_command import compose_command, require_buildx
 from opentr.settings import Settings

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import journal
-from opentr.errors import NothingRunning, StateUnreadable, StateUnwritable
+from opentr.errors.services import NothingRunning
+from opentr.errors.state import StateUnreadable, StateUnwritable
 from opentr.state import State
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from opentr.actions.logentries import LINGER, MOST_LINES, Entry
 from opentr.actions.logs import Filter, assembled, pattern
 from opentr.actions.logtext import LEVELS, Head, More, clean, parse
 from opentr.cli import loglines
-from opentr.errors import ExitCode, LogQueryInvalid
+from opentr.errors import ExitCode
+from opentr.errors.services import LogQueryInvalid
 from opentr.redaction import REDACTED, Redactor
 from opentr.runtimes.base import LogLine, LogQuery
 

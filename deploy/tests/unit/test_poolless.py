@@ -10,7 +10,8 @@ import pytest
 
 from opentr.actions import addresses, inside, logs, reset, restart, status, stop
 from opentr.actions.services import app, infra, profile, refuse_absent
-from opentr.errors import ExitCode, PoolAbsent
+from opentr.errors import ExitCode
+from opentr.errors.services import PoolAbsent
 from opentr.runtimes.base import ServiceState
 from opentr.server import pool
 from tests.unit.environments import as_processes, in_containers

@@ -7,7 +7,8 @@ import pytest
 from opentr.actions import preflight
 from opentr.actions.migration import Pending
 from opentr.actions.preflight import Found
-from opentr.errors import NoRoom, ProcessFailed
+from opentr.errors import ProcessFailed
+from opentr.errors.data import NoRoom
 from opentr.server import hazards
 from opentr.server.hazards import Server
 from tests.unit.releasing import release

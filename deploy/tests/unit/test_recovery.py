@@ -8,7 +8,7 @@ import pytest
 
 from opentr import journal
 from opentr.actions import course, deploy, history, recovery, releases, roll
-from opentr.errors import ServiceUnhealthy
+from opentr.errors.services import ServiceUnhealthy
 from tests.unit.releasing import Said, opened, release, running
 
 if TYPE_CHECKING:

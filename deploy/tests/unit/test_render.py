@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from opentr import credentials, render, settings, sizing, state
-from opentr.errors import SettingInvalid
+from opentr.errors.settings import SettingInvalid
 from opentr.settings import CHECKOUT
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from opentr.actions.restoring import EXCHANGE, Course, Exchange
 from opentr.actions.stake import Replaced
 from opentr.actions.standing import Standing
 from opentr.actions.steps import Step
-from opentr.errors import NothingRunning, OpentrError, ServiceUnhealthy, UndoFailed
+from opentr.errors import OpentrError, UndoFailed
 from opentr.errors.backup import NoBackups
 from opentr.errors.restore import (
     ClusterFailed,
@@ -26,6 +26,7 @@ from opentr.errors.restore import (
     RestoreFailed,
     RestoreStuck,
 )
+from opentr.errors.services import NothingRunning, ServiceUnhealthy
 from opentr.runtimes.base import ServiceState
 from tests.unit.releasing import opened
 

@@ -10,7 +10,10 @@ import pytest
 from opentr import credentials
 from opentr.actions import build, database, logs, rebuild, start
 from opentr.actions import environment as environments
-from opentr.errors import DiskFull, ImageUnknown, NothingLogged, ProcessFailed, VolumeVanished
+from opentr.errors import ProcessFailed
+from opentr.errors.engine import ImageUnknown
+from opentr.errors.services import DiskFull, NothingLogged
+from opentr.errors.state import VolumeVanished
 from opentr.runtimes.base import ServiceState
 from opentr.runtimes.embedded import Embedded
 from opentr.server import generations, psql

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from opentr import settings
-from opentr.errors import EnvFileUnreadable, ExitCode, OpentrError, SettingInvalid, SettingUnknown
+from opentr.errors import ExitCode, OpentrError
+from opentr.errors.settings import EnvFileUnreadable, SettingInvalid, SettingUnknown
 from opentr.settings import example
 from opentr.settings.units import Component, Duration, Size
 

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr import settings, state
-from opentr.errors import (
-    ExitCode,
-    LockHeld,
-    StateNotOurs,
-    StateOfAnother,
-    StateOwned,
-    StateUnreadable,
-    StateUnwritable,
-)
+from opentr.errors import ExitCode
+from opentr.errors.state import LockHeld, StateNotOurs, StateOfAnother, StateOwned, StateUnreadable, StateUnwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from opentr.actions.steps import Step, run
-from opentr.errors import ExitCode, NothingRunning, OpentrError, UndoFailed
+from opentr.errors import ExitCode, OpentrError, UndoFailed
+from opentr.errors.services import NothingRunning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

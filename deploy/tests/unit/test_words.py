@@ -7,7 +7,7 @@ import pytest
 from opentr.actions.inside import psql_argv
 from opentr.actions.services import known, named, profile
 from opentr.cli.words import leading_environment, split_environment, take_confirm
-from opentr.errors import ServiceUnknown
+from opentr.errors.services import ServiceUnknown
 from tests.unit.environments import in_containers
 
 if TYPE_CHECKING:
