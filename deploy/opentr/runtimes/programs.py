@@ -147,6 +147,7 @@ class House:
             "ADMIN_EMAIL": self.settings.admin.email,
             "PYTHONPATH": str(_BACKEND),
             "PYTHONUNBUFFERED": "1",
+            "PYDANTIC_DISABLE_PLUGINS": "__all__",  # there are none; looking for them takes time at each start
             # What we write is for our own eyes (umask), and containers that run from this checkout read it as another.
             "PYTHONDONTWRITEBYTECODE": "1",
         }
