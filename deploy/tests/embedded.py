@@ -32,6 +32,7 @@ SERVICES = ("postgres", "redis", "api", "worker")
 ROOTS_FOLDER = Path("/var/lib/opentr-processes")
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 LIVE = "opentranscribe"
+OURS = {LIVE, f"{LIVE}_previous"}
 _PATIENCE_SECONDS = 60
 _MOMENT_SECONDS = 5
 _LOOK_SECONDS = 0.01
@@ -250,3 +251,18 @@ def projects(folder: Callable[[], Path]) -> Iterator[MakeProcesses]:
             return project
 
         yield make
+
+
+def databases(dev: Processes) -> set[str]:
+    """The databases that are ours, without templates."""
+    names = dev.done("psql", "-Atqc", "SELECT datname FROM pg_database WHERE datname LIKE 'opentranscribe%'").split()
+    return {name for name in names if "_template_" not in name}
+
+
+def works(dev: Processes) -> None:
+    """Everything is healthy, nothing is half done, and of each service there is one."""
+    wait_until(lambda: dev("health").returncode == 0)
+    assert not (dev.state / "swap.json").exists()
+    assert databases(dev) <= OURS
+    assert {dev.supervisor(), *dev.pids().values()} <= set(dev.processes())
+    assert dev.marked("COMMAND") == []

@@ -1,4 +1,4 @@
-"""Whole stacks in containers, driven as their users do: by `./opentr.sh`."""
+"""Whole stacks, in containers or as local processes, driven as their users do: by `./opentr.sh`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.embedded import projects
 from tests.stacks import Stack, mark, reachable_engine
 
 if TYPE_CHECKING:
     from opentr.containers import Engine
+    from tests.embedded import MakeProcesses
 
 MakeStack = Callable[..., Stack]
 
@@ -73,3 +75,10 @@ def dev(stacks: MakeStack) -> Stack:
     made = stacks()
     made.done("reset", "dev")
     return made
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeProcesses]:
+    """Makes projects of local processes, on which nothing runs yet; they go with the module."""
+    with projects(lambda: tmp_path_factory.mktemp("state")) as made:
+        yield made

@@ -92,8 +92,10 @@ def deploy(prod: Stack, code: int = 0) -> Said:
 
 
 def test_a_restart_of_postgres_loses_no_acknowledged_write(prod: Stack):
+    before = prod.containers()["postgres"].started
     with under_load(prod):
         prod.done("restart", "prod", "postgres")
+    assert prod.containers()["postgres"].started != before
 
 
 def test_the_load_finds_what_is_lost_and_what_is_there_twice(prod: Stack):

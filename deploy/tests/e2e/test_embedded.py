@@ -14,20 +14,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.embedded import SERVICES, Processes, projects, wait_until
+from tests.embedded import SERVICES, Processes, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.conftest import RunTool
     from tests.embedded import MakeProcesses
     from tests.stacks import Said
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeProcesses]:
-    with projects(lambda: tmp_path_factory.mktemp("state")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

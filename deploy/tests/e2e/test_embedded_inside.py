@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.embedded import SERVICES, Processes, projects
+from tests.embedded import SERVICES, Processes
 from tests.speech import record, spoken, word_error_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Terminal
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 WORST_ERROR_RATE = 0.25
 RAISE = "DO $$ BEGIN RAISE LOG '{text}'; END $$"
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeProcesses]:
-    with projects(lambda: tmp_path_factory.mktemp("state")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

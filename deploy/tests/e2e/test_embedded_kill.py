@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import threading
-import urllib.request
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,7 @@ import psycopg2
 import pytest
 
 from opentr.process import started
-from tests.embedded import LIVE, SERVICES, Processes, projects, wait_until
-from tests.trees import Tree
+from tests.embedded import OURS, SERVICES, Processes, databases, wait_until, works
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,15 +23,8 @@ if TYPE_CHECKING:
     from tests.conftest import Terminal
     from tests.embedded import MakeProcesses
 
-OURS = {LIVE, f"{LIVE}_previous"}
 _COMMAND = re.compile(r"^\S+ \S+ \d+ (?:psql .* -f -|redis-cli|sh -e?c .*)$", re.MULTILINE)
 """A command by which the tool changes something, in its log: the checks of health are others."""
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeProcesses]:
-    with projects(lambda: tmp_path_factory.mktemp("state")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +33,6 @@ def dev(make: MakeProcesses) -> Processes:
     made = make()
     made.done("reset", "dev")
     return made
-
-
-def databases(dev: Processes) -> set[str]:
-    """The databases that are ours, without templates."""
-    names = dev.done("psql", "-Atqc", "SELECT datname FROM pg_database WHERE datname LIKE 'opentranscribe%'").split()
-    return {name for name in names if "_template_" not in name}
 
 
 def remember(dev: Processes, word: str) -> None:
@@ -65,15 +50,6 @@ def remembered(dev: Processes, word: str) -> set[bool]:
         dev.redis("GET remembered") == word,
         file.exists(),
     }
-
-
-def works(dev: Processes) -> None:
-    """Everything is healthy, nothing is half done, and of each service there is one."""
-    wait_until(lambda: dev("health").returncode == 0)
-    assert not (dev.state / "swap.json").exists()
-    assert databases(dev) <= OURS
-    assert {dev.supervisor(), *dev.pids().values()} <= set(dev.processes())
-    assert dev.marked("COMMAND") == []
 
 
 def gone(pids: list[int], at: dict[int, str | None]) -> bool:
@@ -197,8 +173,10 @@ def test_when_the_supervisor_is_killed_nothing_runs_on_and_the_next_start_brings
 
 def test_a_start_at_once_after_the_supervisor_was_killed(dev: Processes):
     """Its services are just ending then, and still have ports and folders."""
-    os.kill(dev.supervisor(), signal.SIGKILL)
+    before = dev.supervisor()
+    os.kill(before, signal.SIGKILL)
     dev.done("start")
+    assert dev.supervisor() != before
     works(dev)
 
 
@@ -318,118 +296,3 @@ def test_ctrl_c_at_any_step_leaves_what_the_next_one_goes_on_with(
     made.done(*command)
     works(made)
     assert set(made.pids()) == set(SERVICES)
-
-
-# What can't come up.
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Tree:
-    """A checkout of the test's own; its .venv is ours."""
-    return Tree.copy_to(tmp_path / "tree")
-
-
-def test_an_app_that_can_not_start_is_told_with_its_last_words(make: MakeProcesses, tree: Tree):
-    made = make(tree.root)
-    with tree.broken_app():
-        said = made("start")
-        assert said.returncode == 5, said.stderr
-        assert "broken on purpose" in said.stderr
-        assert re.search(r"(api|worker) (ends again and again|runs, but its health check fails)", said.stderr)
-        assert set(made.pids()) >= {"postgres", "redis"}
-        assert made("health").returncode == 1
-    made.done("start")
-    works(made)
-
-
-def answers(dev: Processes, path: str) -> bool:
-    """Whether the API has this page."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{dev.ports()['api']}{path}", timeout=30) as answer:
-            return bool(answer.read())
-    except OSError:
-        return False
-
-
-def test_code_that_is_changed_is_taken_on_by_itself(make: MakeProcesses, tree: Tree):
-    made = make(tree.root)
-    made.done("start")
-    before = made.pids()
-    tree.write("backend/app/main.py", tree.read("backend/app/main.py") + '\napp.get("/added")(lambda: "added")\n')
-    wait_until(lambda: answers(made, "/added"))
-    assert made.pids() == before
-
-
-# A full disk.
-
-
-@contextmanager
-def disk(place: Path, megabytes: int) -> Iterator[None]:
-    """A small disk at this folder."""
-    if os.geteuid():
-        assert os.environ.get("CI") != "true"
-        pytest.skip("left out: only root can mount a small disk; call make test as root")
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0711", "tmpfs", str(place)]
-    subprocess.run(mount, check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)  # noqa: S607
-
-
-def fill(place: Path, rest: int) -> Path:
-    """Leaves so many bytes free on the folder's disk; the file that does it."""
-    filler, free = place / "filler", os.statvfs(place)
-    length = free.f_bavail * free.f_frsize - rest
-    subprocess.run(["fallocate", "--length", str(length), filler], check=True)  # noqa: S607
-    return filler
-
-
-@pytest.fixture
-def small(make: MakeProcesses) -> Iterator[Processes]:
-    """A project whose processes have 250 MB for all that they keep."""
-    made = make()
-    made("status")
-    made.home.mkdir(parents=True)
-    with disk(made.home, 250):
-        yield made
-        made.done("remove", "dev", "--yes")
-        wait_until(lambda: made.processes() == [], 10)
-    made.home.rmdir()
-
-
-def test_on_a_full_disk_nothing_changes_and_it_works_when_there_is_room(small: Processes):
-    small.done("start", "--profile", "infra")
-    small.sql("INSERT INTO tag (name) VALUES ('kept')")
-    filler = fill(small.home, 300_000)
-    said = small("reset", "dev")
-    assert said.returncode == 4, said.stderr
-    assert "no room left" in said.stderr
-    assert "docker" not in said.stderr.lower().partition("\n")[2]
-    assert small.sql("SELECT name FROM tag WHERE name = 'kept'") == [("kept",)]
-    filler.unlink()
-    small.done("reset", "dev")
-    assert small.sql("SELECT name FROM tag WHERE name = 'kept'") == []
-
-
-def test_a_disk_that_is_full_from_the_start_is_told(small: Processes):
-    filler = fill(small.home, 20 << 20)
-    said = small("start", "--profile", "infra")
-    assert said.returncode == 4, said.stderr
-    assert "no room left" in said.stderr
-    filler.unlink()
-    small.done("start", "--profile", "infra")
-    assert small("health").returncode == 0
-
-
-def test_what_makes_room_needs_none(make: MakeProcesses):
-    made = make()
-    with disk(made.folder, 2):
-        made.done("start", "--profile", "infra")
-        fill(made.folder, 0)
-        said = made("start")
-        assert said.returncode == 4
-        assert "No space left" in said.stderr
-        for command in (("stop",), ("purge", "dev", "--confirm", "dev")):
-            assert made(*command).returncode == 0
-        assert made.left() == []

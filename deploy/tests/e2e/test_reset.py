@@ -205,8 +205,10 @@ def test_ctrl_c_at_any_step_leaves_one_whole_generation(kept: Stack, step: int):
 
 @pytest.mark.parametrize("service", ["postgres", "pgbouncer", "redis", "api", "worker"])
 def test_a_service_that_was_killed_comes_back(kept: Stack, service: str):
-    kept.engine.remove_container(kept.containers()[service].id, grace=0)
+    killed = kept.containers()[service].id
+    kept.engine.remove_container(killed, grace=0)
     kept.done("reset", "dev")
+    assert kept.containers()[service].id != killed
     works(kept)
 
 
@@ -219,6 +221,7 @@ def test_a_container_that_dies_during_the_reset(kept: Stack, service: str):
         process.wait()
     kept.done("start")
     kept.done("reset", "dev")
+    assert {each.state for each in kept.containers().values()} == {"running"}
     works(kept)
 
 
@@ -236,12 +239,14 @@ def test_the_swap_survives_a_restart_of_redis(kept: Stack):
 def test_a_stopped_stack_is_reset_too(kept: Stack):
     kept.done("stop")
     kept.done("reset", "dev")
+    assert {each.state for each in kept.containers().values()} == {"running"}
     works(kept)
 
 
 def test_a_database_that_somebody_dropped_is_made_again(kept: Stack):
     sql(kept, f"DROP DATABASE {LIVE} WITH (FORCE)", "postgres")
     kept.done("reset", "dev")
+    assert LIVE in databases(kept)
     works(kept)
 
 

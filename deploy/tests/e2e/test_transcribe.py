@@ -176,6 +176,7 @@ def test_a_broker_that_forgets_all_while_work_is_pending(dev: Stack, long_talk: 
         redis(dev, 0, "FLUSHALL")
         dev.done("start", "dev")
         work.is_done_once()
+        assert work.attempts() == 1
 
 
 def test_a_database_that_is_killed_in_the_middle(dev: Stack, long_talk: Path):

@@ -122,7 +122,8 @@ def test_a_path_that_postgres_can_not_take_is_refused_for_processes_alone(tmp_pa
 
 
 def test_containers_are_asked_for_and_there_is_no_engine(tmp_path: Path, nowhere: str):
-    refused(tmp_path, nowhere, "compose", None, EngineMissing)
+    error = refused(tmp_path, nowhere, "compose", None, EngineMissing)
+    assert error.exit_code is ExitCode.BLOCKED
 
 
 def test_what_keeps_the_data_goes_on_with_it_whoever_answers(tmp_path: Path, engine: str, nowhere: str):
