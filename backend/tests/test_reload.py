@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 30
 # Each program tells its process id by a line of its own in a file.
 TELLS = "import os, signal, sys, time; print(os.getpid(), file=open('runs', 'a'), flush=True)\n"
-STAYS = f"{TELLS}while True: signal.pause()"
+STAYS = f"{TELLS}while True: time.sleep(0.05)"
 
 
 class Keeper:
@@ -127,7 +127,7 @@ def test_a_change_of_the_code_starts_it_anew_and_so_ends_a_pause(keep: Callable[
 
 def test_a_changed_program_is_asked_to_end_and_may_finish(keep: Callable[..., Keeper]):
     finishing = f"{TELLS}signal.signal(15, lambda *_: (time.sleep(0.5), print('finished', flush=True), sys.exit()))\n"
-    keeper = keep(f"{finishing}while True: signal.pause()")
+    keeper = keep(f"{finishing}while True: time.sleep(0.05)")
     first = keeper.await_run(1)
     keeper.change("# changed")
     keeper.await_run(2)

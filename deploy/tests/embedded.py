@@ -266,3 +266,21 @@ def works(dev: Processes) -> None:
     assert databases(dev) <= OURS
     assert {dev.supervisor(), *dev.pids().values()} <= set(dev.processes())
     assert dev.marked("COMMAND") == []
+
+
+def gone(pids: list[int], at: dict[int, str | None]) -> bool:
+    """Whether none of these processes is there any more."""
+    return all(started(pid) != at[pid] or is_zombie(pid) for pid in pids)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether it has ended, though perhaps nobody has asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def children(pid: int) -> list[int]:
+    """The processes that it has started and that still run."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import threading
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg2
 import pytest
 
 from opentr.process import started
-from tests.embedded import OURS, SERVICES, Processes, databases, wait_until, works
+from tests.embedded import OURS, SERVICES, Processes, children, databases, gone, wait_until, works
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,18 +48,6 @@ def remembered(dev: Processes, word: str) -> set[bool]:
         dev.redis("GET remembered") == word,
         file.exists(),
     }
-
-
-def gone(pids: list[int], at: dict[int, str | None]) -> bool:
-    """Whether none of these processes is there any more."""
-    return all(started(pid) != at[pid] or is_zombie(pid) for pid in pids)
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 @contextmanager
@@ -129,11 +115,8 @@ def test_all_of_postgres_is_killed_at_once(dev: Processes):
 
 def kill(pid: int) -> None:
     """SIGKILL, if it is still there."""
-    subprocess.run(["kill", "-KILL", str(pid)], check=False, capture_output=True)  # noqa: S607
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("service", ["api", "worker"])

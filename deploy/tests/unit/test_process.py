@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Counts the SIGINTs that it gets; ends with 40 + their number on SIGTERM.
 COUNTS_INTERRUPTS = """
-import signal, sys
+import signal, sys, time
 got = []
 def interrupted(*_):
     got.append(1)
@@ -27,8 +27,8 @@ def interrupted(*_):
 signal.signal(signal.SIGINT, interrupted)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(40 + len(got)))
 print("ready", flush=True)
-while True:
-    signal.pause()
+while True:  # not pause(): a signal that came just before it would wait for the next one
+    time.sleep(0.05)
 """
 
 
