@@ -98,14 +98,16 @@ def keep(argv: Sequence[str], handed: Sequence[int] = ()) -> None:
     )
     next(changes, None)  # from now on it misses nothing
     program = Program(argv, handed)
-    for changed in changes:
-        if changed:
-            names = sorted({Path(path).name for _, path in changed})
-            _say("info", f"{', '.join(names)} changed: the program is started anew")
-            program.restart()
-        else:
-            program.look()
-    program.stop()
+    try:
+        for changed in changes:
+            if changed:
+                names = sorted({Path(path).name for _, path in changed})
+                _say("info", f"{', '.join(names)} changed: the program is started anew")
+                program.restart()
+            else:
+                program.look()
+    finally:
+        program.stop()
 
 
 def listen(address: str) -> socket.socket:
