@@ -78,6 +78,16 @@ make_cluster() {
     rm -rf "$socket"
 }
 
+# Where nobody asks how orphans have ended (a container without an init), a postmaster that was killed stays in the table
+# of processes, and Postgres would take it for another one at work.
+forget_dead_postmaster() {
+    local file pid stat
+    for file in "$PGDATA/postmaster.pid" "${PGHOST:-/tmp}"/.s.PGSQL.*.lock; do
+        if ! [[ -s $file ]] || ! read -r pid <"$file" || ! [[ -r /proc/$pid/stat ]]; then continue; fi
+        if read -r stat <"/proc/$pid/stat" && [[ ${stat##*) } == Z* ]]; then rm "$file"; fi
+    done
+}
+
 check_volume
 # Process ids and shared memory, by which Postgres knows that another runs in its folder, mean nothing between containers:
 # this lock does. The server and all its processes inherit it.
@@ -91,4 +101,5 @@ if [[ ! -e $PGDATA ]]; then
     mv --no-target-directory "$new" "$PGDATA"
     sync "$volume"
 fi
+forget_dead_postmaster
 exec postgres -D "$PGDATA" -c config_file="$config/postgresql.conf"

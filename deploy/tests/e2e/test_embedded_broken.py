@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import signal
 import subprocess
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.embedded import Processes, wait_until, works
+from tests.embedded import Processes, children, is_zombie, wait_until, works
 from tests.trees import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.embedded import MakeProcesses
 
@@ -131,3 +133,33 @@ def test_what_makes_room_needs_none(make: MakeProcesses):
         for command in (("stop",), ("purge", "dev", "--confirm", "dev")):
             assert made(*command).returncode == 0
         assert made.left() == []
+
+
+# A machine on which nobody asks how orphans have ended.
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@pytest.fixture
+def unreaped() -> Iterator[None]:
+    """Orphans of ours become our children, and stay zombies meanwhile: as in a container whose first process is any."""
+    own = ctypes.CDLL(None)
+    own.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    yield
+    own.prctl(_PR_SET_CHILD_SUBREAPER, 0)
+    for pid in filter(is_zombie, children(os.getpid())):
+        os.waitpid(pid, 0)
+
+
+@pytest.mark.usefixtures("unreaped")
+def test_what_was_killed_and_is_still_a_zombie_is_taken_for_dead(make: MakeProcesses):
+    made = make()
+    made.done("start", "--profile", "infra")
+    killed = [made.supervisor(), *made.pids().values()]
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(is_zombie(pid) for pid in killed))
+    assert all(Path(f"/proc/{pid}").exists() for pid in killed)
+    made.done("start", "--profile", "infra")
+    assert not set(made.pids().values()) & set(killed)
+    made.done("purge", "dev", "--confirm", "dev")
