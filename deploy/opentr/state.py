@@ -42,7 +42,7 @@ _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _FOLDER, _FILE = 0o755, 0o444
 _FIRST = frozenset({"project", "id", "key", "lock", "opentr.log"})
 """What a state begins with; a call that was killed may have left some of it, or a hidden file."""
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNFINISHED = ".new-"
 """How the name of a file begins while it is written."""
 _HOUR = 3600.0
@@ -123,7 +123,7 @@ class State:
             try:
                 os.write(lock.fileno(), json.dumps(_own(command)).encode())
             except OSError as error:
-                if error.errno not in _FULL:  # else we hold it without a word, and may be about to make room
+                if error.errno not in FULL:  # else we hold it without a word, and may be about to make room
                     raise
             _drop_unfinished(self.folder)
         return lock
@@ -277,7 +277,7 @@ def guarded(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         at = Path(error.filename) if isinstance(error.filename, str) else place
-        raise StateUnwritable(at, error.strerror or str(error), full=error.errno in _FULL) from error
+        raise StateUnwritable(at, error.strerror or str(error), full=error.errno in FULL) from error
 
 
 def _make_folders(top: Path, place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
@@ -160,11 +161,29 @@ def prepared_images(environment: Environment) -> dict[str, str]:
     return dict((environment.state.read(IMAGES_RECORD) or {}).get("images", {}))
 
 
+class _Log(RotatingFileHandler):
+    """The tool's own log. Nothing fails because there is no room for it: least of all what is about to make some."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        """As the base class, which shows what happened, but for a full disk."""
+        error = sys.exc_info()[1]
+        if not (isinstance(error, OSError) and error.errno in state.FULL):
+            super().handleError(record)
+
+    def close(self) -> None:
+        """As the base class; what still waits for room is lost."""
+        try:
+            super().close()
+        except OSError as error:
+            if error.errno not in state.FULL:
+                raise
+
+
 @contextmanager
 def _logged(file: Path, command: str) -> Iterator[None]:
     """Keep what is run, secrets left out."""
     log = logging.getLogger("opentr")
-    handler = RotatingFileHandler(file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
+    handler = _Log(file, maxBytes=_LOG_BYTES, backupCount=1, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.DEBUG)

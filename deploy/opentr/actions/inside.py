@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from opentr.actions.environment import Environment
 
-# Every prompt says where it is, after whatever the shell's own files have set.
-_SHELL_PROMPT = 'PS1="[{project} {service}] \\w\\$ "'
+# The prompt says where it is, whatever the shell's own files have set, unless they have such a command themselves.
+_SHELL_PROMPT = r"PS1='[{project} {service}] \w\$ '"
 _PROMPT = "{name}%R%x%# "
 
 

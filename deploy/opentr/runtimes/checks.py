@@ -6,6 +6,7 @@ import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opentr import process
@@ -38,7 +39,7 @@ def healthy(house: House, records: Mapping[str, Mapping[str, Any]]) -> set[str]:
         "postgres": lambda: _said(house, "postgres", _WRITES).strip() == "f",
         "redis": lambda: all(line in _said(house, "redis", _INFO) for line in _KEEPS),
         "api": lambda: _ready(house.ports["api"]),
-        "worker": lambda: _worker(house, f"{records['worker']['pid']} {records['worker']['started']}"),
+        "worker": lambda: _worker(house, _run_of(records["worker"])),
     }
     with ThreadPoolExecutor(len(checks)) as threads:
         answers = {name: threads.submit(_answered, checks[name]) for name in records}
@@ -84,6 +85,12 @@ def _ready(port: int) -> bool:
         return connection.getresponse().status == http.client.OK
     finally:
         connection.close()
+
+
+def _run_of(record: Mapping[str, Any]) -> str:
+    """Which run of the worker this is: its keeper, and what that keeps running now (proc(5))."""
+    pid = record["pid"]
+    return f"{pid} {record['started']} {Path(f'/proc/{pid}/task/{pid}/children').read_text().strip()}"
 
 
 def _worker(house: House, run: str) -> bool:

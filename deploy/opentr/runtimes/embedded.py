@@ -196,9 +196,10 @@ class Embedded:
 
     def attach_to(self, service: str, argv: Sequence[str]) -> int:
         """See Runtime. The app's services are in `backend`, as in containers; others where the user is."""
-        if service in APP["dev"]:
-            argv = ["env", f"--chdir={self._house.program(service).folder}", *argv]
-        return self._attached(argv, self._inside(service))
+        environment = self._inside(service)
+        if service in APP["dev"] and shutil.which(argv[0], path=environment["PATH"]):
+            argv = ["sh", "-c", 'cd "$0" && exec "$@"', self._house.program(service).folder, *argv]
+        return self._attached(argv, environment)
 
     @contextmanager
     def held(self, service: str, argv: Sequence[str]) -> Iterator[str]:

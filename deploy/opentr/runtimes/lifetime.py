@@ -17,6 +17,8 @@ def is_over(process: str) -> bool:
     """Whether the process that called itself so has ended; one of another namespace (a container's) can't be known."""
     namespace, _, rest = process.partition(".")
     pid, _, since = rest.partition(".")
+    if not pid.isdecimal():  # read while the process that carries it was ending: the kernel gives a part then
+        return False
     return namespace == _namespace() and started(int(pid)) != since
 
 

@@ -127,11 +127,14 @@ def test_what_makes_room_needs_none(make: MakeProcesses):
     with disk(made.folder, 2):
         made.done("start", "--profile", "infra")
         fill(made.folder, 0)
+        log = made.state / "opentr.log"
+        log.write_bytes(log.read_bytes().ljust(-(-log.stat().st_size // 4096) * 4096, b"\n"))  # its last page, too
         said = made("start")
-        assert said.returncode == 4
+        assert said.returncode == 4, said.stderr
         assert "No space left" in said.stderr
-        for command in (("stop",), ("purge", "dev", "--confirm", "dev")):
-            assert made(*command).returncode == 0
+        for command in (("stop", "dev", "redis"), ("stop",), ("purge", "dev", "--confirm", "dev")):
+            said = made(*command)
+            assert (said.returncode, "Traceback" in said.stderr) == (0, False), said.stderr
         assert made.left() == []
 
 

@@ -36,6 +36,8 @@ def test_psql_exec_and_the_database_verbs(dev: Processes):
     assert dev.done("psql", "-Atc", "SELECT current_user || ' ' || session_user") == "app_owner postgres\n"
     said = dev("exec", "api", "--", "sh", "-c", 'cat; echo "$1"; exit 7', "sh", "a b", stdin="typed\n")
     assert (said.returncode, said.stdout) == (7, "typed\na b\n")
+    assert dev("exec", "api", "--", "-i", "env").returncode != 0
+    assert "nosuch" in dev("exec", "api", "--", "nosuch").stderr
     current = dev.json("db", "current")
     assert (current["pending"], current["drift"]) == ([], [])
     dev.done("reset", "dev")

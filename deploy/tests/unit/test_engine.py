@@ -145,6 +145,7 @@ def test_a_process_is_known_to_live_or_to_be_over():
     namespace, pid, _ = lifetime.own().split(".")
     assert lifetime.is_over(f"{namespace}.{pid}.1"), "another one that had our pid before"
     assert not lifetime.is_over(f"1.{pid}.1"), "of another namespace: not to be known"
+    assert not lifetime.is_over(f"{namespace}."), "what is read of a process that is just ending may be a part"
     with subprocess.Popen(["/bin/true"]) as ended:
         ended.wait()
     assert lifetime.is_over(f"{namespace}.{ended.pid}.1")
