@@ -167,7 +167,8 @@ def test_while_the_media_store_is_away_a_recording_waits(
     with working(broker, pooled_database, tmp_path, SWEEP_SECONDS="1") as worker:
         while worker.log.count("given back") < 2:
             pass
-        assert task(task_id).error_message == "the media store is not available"
+        while task(task_id).error_message != "the media store is not available":  # a third claim clears it meanwhile
+            pass
         (tmp_path / "elsewhere").rename(tmp_path / "media")
         assert until_ended(database, task_id) == "completed"
     assert (task(task_id).attempts, task(task_id).error_message) == (1, None)
