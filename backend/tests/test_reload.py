@@ -176,7 +176,7 @@ def test_a_program_that_can_not_be_started_is_tried_again(tmp_path: Path, keep: 
     keeper = keep(STAYS, program=str(tmp_path / "program"))
     wait_until(lambda: "can't be started" in keeper.log)
     (tmp_path / "program").symlink_to(sys.executable)
-    keeper.await_run(1)
+    assert is_there(keeper.await_run(1))
 
 
 def test_nobody_waits_for_a_program_that_ends_at_once_again_and_again(keep: Callable[..., Keeper]):
